@@ -1,0 +1,336 @@
+"""Options: typed classes that consumers declare, and the one place where `key=value` meets them.
+
+Every consumer (the job, the strategy, the method, the data, a network's parameters) declares an `Options`
+class. `bind` takes the consumers that one job involves, gives each key to all that declare it, refuses what
+nobody declares, and remembers where every value came from. Keys are spelled as users know them
+(`batchSize`), fields as Python does (`batch_size`); either is understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+from dianne.errors import ConfigError, Problem, UsageError, suggest
+from dianne.registry import Registry
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+TYPED = "command line"  # the origin of what the user wrote, whether in a shell or in Python
+
+
+class Options(BaseModel):
+    """Base of every options class: fields with a type, a default and a docstring each."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=False,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_as_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and info.field_name:
+            annotation = cls.model_fields[info.field_name].annotation
+            if bool not in (annotation, *get_args(annotation)) and annotation is not Any:
+                raise ValueError(f"expected {_kind(annotation)}, found {str(value).lower()}")
+        return value
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Marks a text option that names a registered component: `Annotated[str, Choice(METHODS)]`.
+
+    Any case is understood, and the component's own options join the job's.
+
+    Attributes:
+        registry: the components; each has a class `Options` of its own.
+        each_network: whether every network of the job may have its own (`Discriminator.method=SGD`).
+    """
+
+    registry: Registry[Any]
+    each_network: bool = False
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._spelled, handler(source))
+
+    def _spelled(self, name: str) -> str:
+        try:
+            return self.registry.spelling(name)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+
+def keys(options: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of an options class by the key that users type."""
+    return {info.alias or name: info for name, info in options.model_fields.items()}
+
+
+def default_of(info: FieldInfo) -> Any:
+    """The default of a field, None if it must be given."""
+    return None if info.is_required() else info.get_default(call_default_factory=True)
+
+
+# ---------------------------------------------------------------------------------------------- messages
+
+
+def _kind(annotation: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    options = [names[part] for part in (annotation, *get_args(annotation)) if part in names]
+    return options[0] if options else "another kind of value"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return f"'{value}'"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if not isinstance(value, dict) else "keys and values"
+
+
+def explain(error: ErrorDetails) -> str:
+    """One pydantic error as our sentence: what was expected, what was found."""
+    found = _shown(error["input"])
+    limits = error.get("ctx", {})
+    kind = error["type"]
+    if kind == "value_error":
+        return str(limits["error"])
+    if kind == "missing":
+        return "is missing and has no default"
+    if kind.startswith("int_"):
+        return f"expected a whole number, found {found}"
+    if kind.startswith("float_"):
+        return f"expected a number, found {found}"
+    if kind.startswith("bool_"):
+        return f"expected true or false, found {found}"
+    if kind.startswith("string_"):
+        return f"expected text, found {found}"
+    if kind.startswith(("list_", "tuple_", "iterable_")):
+        return f"expected a list, found {found}"
+    if kind.startswith(("dict_", "model_", "mapping_")):
+        return f"expected keys and values, found {found}"
+    words = {
+        "greater_than": "more than {gt}",
+        "greater_than_equal": "at least {ge}",
+        "less_than": "less than {lt}",
+        "less_than_equal": "at most {le}",
+        "literal_error": "{expected}",
+        "finite_number": "a finite number",
+    }
+    if kind in words:
+        return f"expected {words[kind].format(**limits)}, found {found}"
+    return f"{error['msg']}, found {found}"
+
+
+# ----------------------------------------------------------------------------------------------- binding
+
+
+def parse_pairs(words: Iterable[str]) -> dict[str, str]:
+    """`key=value` words as a dict; split at the first `=`, the last of equal keys counts.
+
+    Raises:
+        UsageError: a word has no `=` or no key.
+    """
+    pairs = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not sign or not key.strip():
+            raise UsageError(f"'{word}' is no option; write key=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value before it is bound, and where it came from ("command line", "VariationalAutoEncoder…")."""
+
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """Who reads options.
+
+    Attributes:
+        name: as users know it: a strategy's class name, "job", "data", a network's name.
+        options: the class it declares.
+        aims: prefixes under which a key can be meant for this consumer alone (`Encoder.learningRate`).
+    """
+
+    name: str
+    options: type[BaseModel]
+    aims: tuple[str, ...] = ()
+
+
+@dataclass
+class Setting:
+    """One line of a resolved job."""
+
+    key: str
+    value: Any
+    origin: str
+    readers: list[str] = field(default_factory=list)
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+@dataclass
+class Bound:
+    """Every option of a job: typed objects for the consumers, and the settings for people."""
+
+    settings: list[Setting]
+    _objects: dict[str, BaseModel]
+
+    def of(self, consumer: str, options: type[OptionsT]) -> OptionsT:
+        """The options of a consumer, as an object of the class that it declared."""
+        found = self._objects[consumer]
+        assert isinstance(found, options)
+        return found
+
+    def get(self, consumer: str) -> BaseModel:
+        """The options of a consumer whose class was made on the fly."""
+        return self._objects[consumer]
+
+    def given(self) -> dict[str, Any]:
+        """What differs from the defaults: enough to run the same job again."""
+        return {s.key: s.value for s in self.settings if s.origin != "default"}
+
+
+def bind(
+    source: str,
+    consumers: Iterable[Consumer],
+    given: Mapping[str, Given],
+    networks: Iterable[tuple[str, ...]] = (),
+) -> Bound:
+    """Give every consumer its options.
+
+    A consumer whose field is a `Choice` brings in the chosen component's own options, as a consumer named
+    after the component (`ADAM`). Where the choice is one for each network, there is a consumer for each of
+    `networks`, named after its first aim (`encoder.ADAM`).
+
+    Args:
+        source: how messages name the whole, such as "learn".
+        consumers: all that may read options.
+        given: by key, plain or aimed (`Encoder.hidden`).
+        networks: for each network the prefixes that aim at it: role and name.
+
+    Raises:
+        ConfigError: keys that nobody declares, values of the wrong kind; all of them at once.
+    """
+    binder = _Binder(source, dict(given), list(networks))
+    for consumer in consumers:
+        binder.add(consumer)
+    return binder.finish()
+
+
+class _Binder:
+    def __init__(self, source: str, given: dict[str, Given], networks: list[tuple[str, ...]]):
+        self.source = source
+        self.given = given
+        self.networks = networks
+        self.known: dict[str, None] = {}
+        self.aims: dict[str, None] = {}
+        self.used: set[str] = set()
+        self.settings: dict[str, Setting] = {}
+        self.objects: dict[str, BaseModel] = {}
+        self.problems: dict[Problem, None] = {}
+
+    def add(self, consumer: Consumer) -> None:
+        self.aims.update(dict.fromkeys(consumer.aims))
+        fields = keys(consumer.options)
+        self.known.update(dict.fromkeys(fields))
+        source = {key: self._lookup(key, consumer) for key in fields}
+        values = {key: self.given[name].value for key, name in source.items() if name}
+        bound: BaseModel | None = None
+        try:
+            bound = consumer.options.model_validate(values)
+        except ValidationError as error:
+            for detail in error.errors():
+                key = str(detail["loc"][0])
+                self.problems[Problem(f"option '{source[key] or key}'", explain(detail))] = None
+        else:
+            self.objects[consumer.name] = bound
+        for key, info in fields.items():
+            value = getattr(bound, _field(consumer.options, key)) if bound else default_of(info)
+            if bound:
+                self._note(key, value, source[key], consumer)
+            for mark in info.metadata:
+                if isinstance(mark, Choice):
+                    self._add_choice(key, value, mark, consumer)
+
+    def _add_choice(self, key: str, value: Any, mark: Choice, consumer: Consumer) -> None:
+        if not mark.each_network:
+            name = f"{consumer.aims[0]}.{value}" if consumer.aims else value
+            self.add(Consumer(name, mark.registry.get(value).Options, consumer.aims))
+            return
+        for aims in self.networks:
+            one = _single(key, Choice(mark.registry), value)
+            self.add(Consumer(f"{aims[0]}.{key}", one, aims))
+
+    def _lookup(self, key: str, consumer: Consumer) -> str | None:
+        """The given key that this consumer reads for its own `key`: an aimed one before the plain one."""
+        spellings = (key, _field(consumer.options, key))
+        candidates = [f"{aim}.{last}" for aim in consumer.aims for last in spellings] + list(spellings)
+        present = [name for name in candidates if name in self.given]
+        self.used.update(present)
+        return present[0] if present else None
+
+    def _note(self, key: str, value: Any, source: str | None, consumer: Consumer) -> None:
+        origin = self.given[source].origin if source else "default"
+        name = source or key
+        if name in self.settings and self.settings[name].value != value:
+            name = f"{consumer.aims[0] if consumer.aims else consumer.name}.{key}"
+        self.settings.setdefault(name, Setting(name, value, origin)).readers.append(consumer.name)
+
+    def finish(self) -> Bound:
+        for key, given in self.given.items():
+            if key in self.used:
+                continue
+            aim, dot, last = key.rpartition(".")
+            if dot and aim not in self.aims:
+                message = f"nothing here is called '{aim}'{suggest(aim, self.aims)}"
+            else:
+                message = f"nothing here reads '{last}'{suggest(last, self.known, 'options')}"
+            where = f"option '{key}'" + ("" if given.origin == TYPED else f" ({given.origin})")
+            self.problems[Problem(where, message)] = None
+        if self.problems:
+            raise ConfigError(self.source, self.problems)
+        return Bound(list(self.settings.values()), self.objects)
+
+
+def _single(key: str, choice: Choice, default: str) -> type[BaseModel]:
+    """An options class with one field."""
+    fields: dict[str, Any] = {key: (Annotated[str, choice], default)}
+    return create_model("Single", __base__=Options, **fields)
+
+
+def _field(options: type[BaseModel], key: str) -> str:
+    return next(name for name, info in options.model_fields.items() if key in (info.alias, name))

@@ -1,0 +1,176 @@
+"""Finding strategies by name, without importing a file that does not match.
+
+A strategy is a class in a Python file of the workspace's `strategies/` or of the shipped ones, a
+`package.module:Class`, or an entry point of the group `dianne.strategies`. Files are read as syntax trees:
+listing them runs none of their code.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from dianne.document import display
+from dianne.errors import DianneError, UsageError, suggest
+from dianne.workspace import Folder, shipped
+
+LEARNING, EVALUATION = "LearningStrategy", "EvaluationStrategy"
+
+
+@dataclass(frozen=True)
+class StrategyFile:
+    """A strategy as its file declares it; `kind` is LEARNING or EVALUATION, `summary` one sentence."""
+
+    name: str
+    kind: str
+    summary: str
+    path: Path
+
+
+class StrategyError(DianneError):
+    """A strategy's own code failed; says where in it, and how."""
+
+
+def strategies(folder: Folder) -> dict[str, StrategyFile]:
+    """All strategies in files, by class name; the workspace's own hide shipped ones."""
+    classes: dict[str, tuple[ast.ClassDef, Path]] = {}
+    for path in folder.files("strategies").values():
+        for node in _classes(path):
+            classes.setdefault(node.name, (node, path))
+    found = {}
+    for name, (node, path) in classes.items():
+        kind = _kind(name, {key: value[0] for key, value in classes.items()})
+        if kind and not name.startswith("_"):
+            summary = (ast.get_docstring(node) or "").split("\n")[0]
+            found[name] = StrategyFile(name, kind, summary, path)
+    return dict(sorted(found.items()))
+
+
+def _classes(path: Path) -> list[ast.ClassDef]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except (SyntaxError, UnicodeDecodeError, ValueError):
+        return []  # said in full when a strategy of this file is asked for
+    return [node for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def _kind(name: str, classes: dict[str, ast.ClassDef], depth: int = 0) -> str | None:
+    """Which contract a class follows, judged by the names of its bases."""
+    if depth > 20 or name not in classes:
+        return next((kind for kind in (LEARNING, EVALUATION) if depth and name.endswith(kind)), None)
+    bases = [ast.unparse(base).rsplit(".", 1)[-1] for base in classes[name].bases]
+    kinds = (_kind(base, classes, depth + 1) for base in bases if base != name)
+    return next((kind for kind in kinds if kind), None)
+
+
+def find(folder: Folder, name: str, kind: str) -> type:
+    """The strategy class that `name` means; the suffix of its kind may be left out.
+
+    Args:
+        folder: the workspace.
+        name: a class name, with or without suffix, or `module:Class`.
+        kind: LEARNING or EVALUATION.
+
+    Raises:
+        UsageError: there is none of that name and kind.
+        StrategyError: its file cannot be imported.
+    """
+    if ":" in name:
+        return _from_module(folder, *name.split(":", 1))
+    known = strategies(folder)
+    points = {point.name: point for point in importlib.metadata.entry_points(group="dianne.strategies")}
+    for candidate in (name, name + kind):
+        if candidate in known:
+            if known[candidate].kind != kind:
+                raise UsageError(f"{candidate} is an {known[candidate].kind}, and this needs a {kind}")
+            return _class_of(_load_file(known[candidate].path), candidate)
+        if candidate in points:
+            return points[candidate].load()  # type: ignore[no-any-return]
+    own = folder.root / "strategies"
+    _refuse_broken_files(own)
+    options = [key for key, strategy in known.items() if strategy.kind == kind]
+    hint = suggest(name, [*options, *points], "strategies")
+    raise UsageError(f"there is no {kind} '{name}' in {display(own)}/ or among those that ship{hint}")
+
+
+def _from_module(folder: Folder, module: str, class_name: str) -> type:
+    if module.endswith(".py"):
+        path = folder.root / module
+        if not path.is_file():
+            raise UsageError(f"there is no file {display(path)}")
+        return _class_of(_load_file(path), class_name)
+    try:
+        found = importlib.util.find_spec(module)
+    except ImportError:
+        found = None
+    if found is None:
+        raise UsageError(f"there is no Python module '{module}'; is it installed here?")
+    with user_code(f"importing {module}"):
+        return _class_of(importlib.import_module(module), class_name)
+
+
+def _refuse_broken_files(own: Path) -> None:
+    """Name a file that could hold the missing strategy, but is no valid Python."""
+    for path in sorted(own.rglob("*.py")) if own.is_dir() else []:
+        try:
+            ast.parse(path.read_text(encoding="utf-8"))
+        except SyntaxError as error:
+            raise StrategyError(f"{display(path)}:{error.lineno}: not valid Python: {error.msg}") from error
+
+
+def _class_of(module: ModuleType, name: str) -> type:
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise UsageError(f"{module.__name__} has no class '{name}'{suggest(name, classes, 'classes')}")
+    return found
+
+
+def _load_file(path: Path) -> ModuleType:
+    ships = path.is_relative_to(shipped("strategies"))
+    name = f"dianne.strategies.{path.stem}" if ships else f"dianne_workspace_{path.stem}"
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path) and ships:
+        return known
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    with user_code(f"importing {display(path)}"):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def user_code(doing: str) -> Iterator[None]:
+    """Run a plug-in's code; what it raises becomes a `StrategyError` that names the plug-in's line.
+
+    This is the boundary to code that is not ours, so every exception is caught here, and only here.
+    """
+    try:
+        yield
+    except DianneError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        inside = Path(__file__).parent
+        own = [f for f in frames if not Path(f.filename).is_relative_to(inside) and not _library(f.filename)]
+        place = f"{display(Path(own[-1].filename))}:{own[-1].lineno}: " if own else ""
+        if isinstance(error, SyntaxError):
+            place = f"{display(Path(error.filename or ''))}:{error.lineno}: "
+        text = str(error).strip().split("\n")[0]
+        raise StrategyError(f"{doing}: {place}{type(error).__name__}: {text}") from error
+
+
+def _library(filename: str) -> bool:
+    return "site-packages" in filename or filename.startswith(("<", sys.base_prefix))

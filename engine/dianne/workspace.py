@@ -1,0 +1,73 @@
+"""The folders in which names are looked up: the user's workspace first, then what ships with dianne."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dianne.document import display
+from dianne.errors import UsageError, suggest
+
+KINDS = {"networks": ".yaml", "strategies": ".py", "datasets": ".yaml"}
+SINGULAR = {"networks": "network", "strategies": "strategy", "datasets": "dataset"}
+
+
+def shipped(kind: str) -> Path:
+    """The folder of networks, strategies or datasets that came with the installation."""
+    spec = importlib.util.find_spec(f"dianne.{kind}")
+    if spec is None or not spec.submodule_search_locations:
+        raise UsageError(f"the installation is incomplete: dianne.{kind} is missing; install dianne again")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One workspace: `networks/`, `strategies/`, `datasets/` and `models/` below `root`."""
+
+    root: Path
+
+    @property
+    def models(self) -> Path:
+        """Where weights are stored."""
+        return self.root / "models"
+
+    @property
+    def state(self) -> Path:
+        """Where the workspace keeps what is not the user's to edit."""
+        return self.root / ".dianne"
+
+    def places(self, kind: str) -> list[Path]:
+        """The folders searched for files of a kind, in order."""
+        own = self.root / kind
+        theirs = shipped(kind)
+        return [own] if own.resolve() == theirs.resolve() else [own, theirs]
+
+    def files(self, kind: str) -> dict[str, Path]:
+        """All files of a kind by name (the file's stem); the workspace's own hide shipped ones."""
+        found: dict[str, Path] = {}
+        for path in self._walk(kind):
+            found.setdefault(path.stem, path)
+        return found
+
+    def _walk(self, kind: str) -> Iterator[Path]:
+        for place in self.places(kind):
+            yield from sorted(
+                path
+                for path in place.rglob(f"*{KINDS[kind]}")
+                if path.is_file() and not path.name.startswith((".", "_"))
+            )
+
+    def find(self, kind: str, name: str) -> Path:
+        """The file that declares `name`.
+
+        Raises:
+            UsageError: there is none; names the nearest.
+        """
+        files = self.files(kind)
+        if name in files:
+            return files[name]
+        own = f"{display(self.root / kind)}/"
+        hint = suggest(name, files)
+        raise UsageError(f"there is no {SINGULAR[kind]} '{name}' in {own} or among those that ship{hint}")
