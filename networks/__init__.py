@@ -1,0 +1,1 @@
+"""Networks that ship with dianne, one YAML file each."""
