@@ -1,0 +1,1 @@
+"""Descriptors of datasets that ship with dianne; data files are found or fetched."""

@@ -1,0 +1,114 @@
+"""Datasets in memory: compact tensors that become batches."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dianne.data.descriptor import Described, Range
+from dianne.errors import UsageError
+
+Shape = tuple[int, ...]
+
+
+class Batch(NamedTuple):
+    """Samples side by side; `b` of them.
+
+    Attributes:
+        input: (b, *input_dims) float32.
+        target: (b, *target_dims) float32: one-hot for classes, the input itself for an autoencoder.
+    """
+
+    input: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples and their targets, stored as compactly as they came.
+
+    Attributes:
+        name: of the dataset.
+        inputs: (n, *input_dims); uint8 stands for 0 to 1 in steps of 1/255, floats for themselves.
+        targets: (n,) int64 class indices, or (n, *target_dims) float32.
+        labels: names of the classes, if it is a classification set.
+        autoencode: whether a batch's target is its input.
+    """
+
+    name: str
+    inputs: Tensor
+    targets: Tensor
+    labels: list[str] | None = None
+    autoencode: bool = False
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def input_dims(self) -> Shape:
+        """Shape of one input."""
+        return tuple(self.inputs.shape[1:])
+
+    @property
+    def target_dims(self) -> Shape:
+        """Shape of one target in a batch."""
+        if self.autoencode:
+            return self.input_dims
+        return (len(self.labels),) if self.labels else tuple(self.targets.shape[1:])
+
+    def batch(self, indices: Tensor | slice) -> Batch:
+        """The samples at (b,) int64 `indices`, as float32."""
+        inputs = self.inputs[indices]
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.to(torch.float32).div_(255)
+        if self.autoencode:
+            return Batch(inputs, inputs)
+        targets = self.targets[indices]
+        if self.labels:
+            targets = functional.one_hot(targets, len(self.labels)).to(torch.float32)
+        return Batch(inputs, targets)
+
+    def without_data(self, size: int) -> Batch:
+        """A batch on torch's meta device: shapes, but no values."""
+        with torch.device("meta"):
+            inputs = torch.empty(size, *self.input_dims)
+            return Batch(inputs, inputs if self.autoencode else torch.empty(size, *self.target_dims))
+
+    def select(self, chosen: Range) -> Dataset:
+        """The dataset of the samples in a range; contiguous ranges share the memory.
+
+        Raises:
+            UsageError: the range reaches beyond the dataset.
+        """
+        size = len(self)
+        last = max(chosen.indices) if chosen.indices else (chosen.stop or chosen.start + 1) - 1
+        if last >= size:
+            hint = ""
+            if chosen.stop == size + 1 and "," in chosen.text:
+                both = f"{chosen.start},{size - 1} or {chosen.start}:{size}"
+                hint = f"; a comma includes both ends: write {both}"
+            raise UsageError(
+                f"the range {chosen.text} reaches to sample {last:,}, but {self.name} has the samples "
+                f"0 to {size - 1:,}{hint}"
+            )
+        index = list(chosen.indices) if chosen.indices else slice(chosen.start, chosen.stop)
+        return replace(self, inputs=self.inputs[index], targets=self.targets[index])
+
+    def fingerprint(self) -> str:
+        """sha256 over shapes and bytes of inputs and targets: which data some weights were trained on."""
+        digest = hashlib.sha256()
+        for tensor in (self.inputs, self.targets):
+            digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        return digest.hexdigest()
+
+
+def part(described: Described, name: str) -> Range | None:
+    """The range that a descriptor names, if it does."""
+    return described.descriptor.parts.get(name)

@@ -1,0 +1,159 @@
+"""Dataset descriptors: small YAML files that say what a dataset is and where its files come from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+
+from dianne.document import Document, load
+from dianne.errors import suggest
+from dianne.options import Options, PositiveInt, explain, keys
+from dianne.workspace import Folder
+
+_SLICE = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Which samples of a dataset: `start:stop` (half-open), or an explicit list of indices.
+
+    Attributes:
+        text: as the user wrote it.
+        start: first index.
+        stop: one past the last; None for the end of the dataset.
+        indices: the explicit list, else None.
+    """
+
+    text: str
+    start: int = 0
+    stop: int | None = None
+    indices: tuple[int, ...] | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_range(value: object) -> Range:
+    """A range from text or a list of indices.
+
+    `0,59999` includes both ends; `0:60000` is half-open and either side may be left out; `1000` is the
+    first thousand; three and more numbers with commas are indices.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(value, Range):
+        return value
+    text = ",".join(str(part) for part in value) if isinstance(value, list | tuple) else str(value)
+    sides = _SLICE.fullmatch(text)
+    if sides:
+        start, stop = int(sides[1] or 0), int(sides[2]) if sides[2] else None
+    else:
+        try:
+            numbers = [int(part) for part in text.split(",")]
+        except ValueError:
+            raise ValueError(f"expected a range such as 0,59999 or 0:60000, found '{text}'") from None
+        if any(number < 0 for number in numbers):
+            raise ValueError(f"a range counts from 0, found '{text}'")
+        if len(numbers) > 2:
+            return Range(text, indices=tuple(numbers))
+        start, stop = (0, numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1] + 1)
+    if stop is not None and stop <= start:
+        raise ValueError(f"the range '{text}' is empty")
+    return Range(text, start, stop)
+
+
+RangeOption = Annotated[Range, BeforeValidator(parse_range)]
+
+
+class Source(Options):
+    """Where one file of a dataset comes from."""
+
+    urls: list[str] = Field(min_length=1)
+    """Mirrors, tried in this order."""
+    sha256: Annotated[str, AfterValidator(lambda text: text.lower())] = Field(pattern="^[0-9a-fA-F]{64}$")
+    """Checksum of the file's content, after a .gz around it is taken off."""
+
+
+class Descriptor(Options):
+    """The keys of a dataset file."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str
+    """What jobs call the dataset."""
+    type: str
+    """Which reader understands its files: IDX or sklearn."""
+    description: str = ""
+    """One sentence for people."""
+    labels: list[str | int] | None = None
+    """Names of the classes, by index; a set with labels is a classification set."""
+    input_dims: list[PositiveInt] | None = None
+    """Shape of one input sample."""
+    parts: dict[str, RangeOption] = Field(default_factory=dict)
+    """Named ranges; learning takes `train`, evaluation `test`, where they are declared."""
+    inputs: list[str] = Field(default_factory=list)
+    """IDX: files with samples, one behind the other."""
+    targets: list[str] = Field(default_factory=list)
+    """IDX: files with class indices, in the order of `inputs`."""
+    files: dict[str, Source] = Field(default_factory=dict)
+    """Where files can be fetched from, by name."""
+    loader: str | None = None
+    """sklearn: the function of sklearn.datasets that gives the data, such as load_digits."""
+    frame: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = None
+    """Scale every image to this height and width (bilinear, cropped to the ratio of the sides first)."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A descriptor and the file that it stands in."""
+
+    descriptor: Descriptor
+    path: Path
+    document: Document
+
+    @property
+    def name(self) -> str:
+        """What jobs call the dataset."""
+        return self.descriptor.name
+
+    @property
+    def labels(self) -> list[str] | None:
+        """Names of the classes, if it is a classification set."""
+        return [str(label) for label in self.descriptor.labels] if self.descriptor.labels else None
+
+
+def describe(folder: Folder, name: str) -> Described:
+    """The descriptor of a dataset.
+
+    Raises:
+        UsageError: there is none of that name.
+        ConfigError: what is wrong with its file, with line and column.
+    """
+    return read(folder.find("datasets", name))
+
+
+def read(path: Path) -> Described:
+    """Read a descriptor file; raises ConfigError as `describe`."""
+    document = load(path)
+    known = keys(Descriptor)
+    values: dict[str, Any] = {"name": path.stem}
+    for key, value in document.data.items():
+        if key in known:
+            values[key] = value
+        else:
+            document.report((key,), f"unknown key '{key}'{suggest(key, known, 'keys')}", of_key=True)
+    descriptor = None
+    try:
+        descriptor = Descriptor.model_validate(values)
+    except ValidationError as error:
+        for detail in error.errors():
+            place = tuple(part for part in detail["loc"] if isinstance(part, str | int))
+            document.report(place, f"{'.'.join(map(str, place))}: {explain(detail)}")
+    document.close()
+    assert descriptor is not None
+    return Described(descriptor, path, document)
