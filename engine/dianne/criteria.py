@@ -1,0 +1,160 @@
+"""Criteria: how far an output is from its target.
+
+Each gives one loss per sample. Output and target are compared value by value, whatever their shapes, as
+long as the number of values in a sample is the same. In docstrings `b` is the batch and `n` the number of
+values in a sample.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dianne.errors import UsageError
+from dianne.options import Choice, Options
+from dianne.registry import Registry
+
+
+class Criterion(ABC):
+    """A loss for each sample of a batch."""
+
+    Options: type[Options] = Options
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each sample.
+
+        Args:
+            output: (b, ...) of n values a sample.
+            target: (b, ...) of as many values.
+
+        Returns:
+            (b,) float.
+
+        Raises:
+            UsageError: the samples differ in their number of values.
+        """
+        flat_output, flat_target = output.flatten(1), target.flatten(1)  # (b, n)
+        if flat_output.shape != flat_target.shape:
+            found, expected = list(output.shape[1:]), list(target.shape[1:])
+            raise UsageError(
+                f"the network's result of {found} cannot be compared with the target of {expected}: "
+                f"{flat_output.shape[1]} and {flat_target.shape[1]} values"
+            )
+        return self.loss(flat_output, flat_target)
+
+    @abstractmethod
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, n) and (b, n) -> (b,)."""
+
+    def check(self, output: Tensor, target: Tensor) -> None:  # noqa: B027  # most take any values
+        """Refuse values for which the loss has no meaning; called once, before learning starts.
+
+        Raises:
+            UsageError: says which values were found and which are expected.
+        """
+
+
+CRITERIA: Registry[type[Criterion]] = Registry("criterion")
+CriterionName = Annotated[str, Choice(CRITERIA)]
+
+
+def _refuse_outside(name: str, what: str, values: Tensor, remedy: str) -> None:
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 1:
+        raise UsageError(f"{name} needs {what} between 0 and 1, found {low:.3g} to {high:.3g}; {remedy}")
+
+
+@CRITERIA.register("MSE")
+class MeanSquaredError(Criterion):
+    """(output - target)^2, averaged over the values of a sample."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, n) and (b, n) -> (b,)."""
+        return functional.mse_loss(output, target, reduction="none").mean(1)
+
+
+@CRITERIA.register("ABS")
+class AbsoluteError(Criterion):
+    """|output - target|, averaged over the values of a sample."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, n) and (b, n) -> (b,)."""
+        return functional.l1_loss(output, target, reduction="none").mean(1)
+
+
+@CRITERIA.register("HUB")
+class PseudoHuber(Criterion):
+    """sqrt(1 + (output - target)^2) - 1, averaged over the values of a sample."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, n) and (b, n) -> (b,)."""
+        return ((1 + (output - target) ** 2).sqrt() - 1).mean(1)
+
+
+@CRITERIA.register("BCE")
+class BinaryCrossEntropy(Criterion):
+    """Negative log likelihood of Bernoulli targets in nats, summed over the values of a sample.
+
+    Outputs are probabilities; the logarithm is cut at -100.
+    """
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, n) and (b, n) -> (b,)."""
+        return functional.binary_cross_entropy(output, target, reduction="none").sum(1)
+
+    def check(self, output: Tensor, target: Tensor) -> None:
+        """Probabilities and targets lie between 0 and 1."""
+        _refuse_outside("criterion BCE", "outputs", output, "end the network in a Sigmoid")
+        _refuse_outside("criterion BCE", "targets", target, "choose a criterion for other values, as MSE")
+
+
+@CRITERIA.register("NLL")
+class NegativeLogLikelihood(Criterion):
+    """Negative log likelihood of a class in nats: -sum(target * log(probability)) of each sample.
+
+    Outputs are log probabilities (after LogSoftmax), or probabilities (after Softmax or Sigmoid), of which
+    1e-12 is the least: a batch in which nothing is above 0 is taken for logarithms. Targets are one-hot, or
+    probabilities.
+    """
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, n) and (b, n) -> (b,)."""
+        logarithms = (output <= 0).all()  # decided on the device, so that nothing waits for it
+        output = torch.where(logarithms, output, output.clamp_min(1e-12).log())
+        return -(output * target).sum(1)
+
+
+@CRITERIA.register("GKL")
+class GaussianDivergence(Criterion):
+    """Divergence KL(output || target) of independent Gaussians in nats, summed over their dimensions.
+
+    Output and target hold means, then standard deviations. 1e-6 is added to the deviations.
+    """
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, 2 z) and (b, 2 z) -> (b,)."""
+        mean, stdev = output.chunk(2, dim=1)  # (b, z) each
+        other_mean, other_stdev = target.chunk(2, dim=1)
+        ratio = ((stdev + 1e-6) / (other_stdev + 1e-6)) ** 2
+        distance = ((mean - other_mean) / (other_stdev + 1e-6)) ** 2
+        return 0.5 * (distance + ratio - ratio.log() - 1).sum(1)
+
+
+def standard_normal_divergence(mean: Tensor, stdev: Tensor) -> Tensor:
+    """Divergence of N(mean, stdev^2) from the standard normal, in nats.
+
+    Args:
+        mean: (b, z).
+        stdev: (b, z) standard deviations, above 0; 1e-6 is added.
+
+    Returns:
+        (b,), summed over z; never below 0.
+
+    Source: Kingma and Welling (2014), arXiv:1312.6114, appendix B.
+    """
+    stdev = stdev + 1e-6
+    return 0.5 * (mean**2 + stdev**2 - 2 * stdev.log() - 1).sum(1)
