@@ -1,0 +1,1 @@
+"""Evaluation: the contract of an evaluation strategy, and the run over a dataset."""

@@ -1,0 +1,55 @@
+"""The run of an evaluation strategy over a dataset."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from dianne.data.dataset import Dataset
+from dianne.evaluation.strategy import Evaluation, EvaluationJob, EvaluationStrategy
+from dianne.plugins import user_code
+from dianne.seeds import derive
+
+
+def evaluate(
+    strategy: type[EvaluationStrategy],
+    networks: tuple[nn.Module, ...],
+    options: Any,
+    dataset: Dataset,
+    seed: int,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
+    """Judge networks on a dataset.
+
+    Args:
+        strategy: the class; one object is made.
+        networks: in the order of its roles; put back into the mode in which they came.
+        options: of the strategy.
+        dataset: every sample is used once, in order.
+        seed: of the strategy's noise, so that the same evaluation gives the same numbers.
+        tick: told how many samples are done.
+    """
+    begin = time.perf_counter()
+    noise = torch.Generator().manual_seed(derive(seed, "noise"))
+    job = EvaluationJob(networks, options, dataset.labels, noise)
+    modes = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        with torch.inference_mode(), user_code(strategy.__name__):
+            judge = strategy()
+            judge.setup(job)
+            for start in range(0, len(dataset), options.batch_size):
+                judge.process_batch(dataset.batch(slice(start, start + options.batch_size)))
+                tick(min(start + options.batch_size, len(dataset)))
+            result = judge.result()
+    finally:
+        for network, mode in zip(networks, modes, strict=True):
+            network.train(mode)
+    result.seconds = time.perf_counter() - begin
+    result.strategy = strategy.__name__
+    return result

@@ -1,0 +1,110 @@
+"""The contract between the engine and an evaluation strategy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dianne.criteria import CRITERIA, Criterion
+from dianne.data.dataset import Batch
+from dianne.options import Options, PositiveInt
+
+
+class EvaluationOptions(Options):
+    """Options of every evaluation."""
+
+    batch_size: PositiveInt = 500
+    """Samples forwarded at once; no result depends on it."""
+
+
+@dataclass
+class EvaluationJob:
+    """What the engine offers to an evaluation strategy in `setup`.
+
+    Attributes:
+        networks: in the order of the strategy's roles, in evaluation mode.
+        options: an object of the strategy's class `Options`.
+        labels: names of the classes, if the dataset has classes.
+        noise: random numbers for the strategy's own use, from the job's seed.
+    """
+
+    networks: tuple[nn.Module, ...]
+    options: Any
+    labels: list[str] | None
+    noise: torch.Generator
+
+    def criterion(self) -> Criterion:
+        """The criterion that the option `criterion` names."""
+        return CRITERIA.get(self.options.criterion)()
+
+
+@dataclass
+class Evaluation:
+    """What an evaluation found.
+
+    Attributes:
+        size: samples.
+        metrics: numbers by name; the first is the one by which weights are compared.
+        confusion: counts, [true class][predicted class], for a classification.
+        labels: names of the classes.
+        seconds: it took.
+        strategy: name of the evaluation strategy.
+    """
+
+    size: int
+    metrics: dict[str, float]
+    confusion: list[list[int]] | None = None
+    labels: list[str] | None = None
+    seconds: float = 0.0
+    strategy: str = ""
+
+
+class EvaluationStrategy(ABC):
+    """How some networks are judged on a dataset. One object serves one evaluation.
+
+    Class attributes:
+        roles: what each network is for, in the order in which the user names them.
+        Options: the options that it reads.
+        defaults: options of other consumers that it sets unless the user does.
+        larger_is_better: whether the first metric is.
+    """
+
+    roles: ClassVar[tuple[str, ...]] = ("network",)
+    Options: ClassVar[type[Options]] = EvaluationOptions
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    larger_is_better: ClassVar[bool] = False
+
+    @abstractmethod
+    def setup(self, job: EvaluationJob) -> None:
+        """Build what the strategy needs."""
+
+    @abstractmethod
+    def process_batch(self, batch: Batch) -> None:
+        """Take in one batch; the last one of a dataset may be smaller. Gradients are off."""
+
+    @abstractmethod
+    def result(self) -> Evaluation:
+        """What was found on all batches."""
+
+
+@dataclass
+class Means:
+    """Running means of values per sample, by name, in double precision."""
+
+    size: int = 0
+    _sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, **values: Tensor) -> None:
+        """Take in (b,) values of the same b samples."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value.sum(dtype=torch.float64))
+        self.size += len(next(iter(values.values())))
+
+    def means(self) -> dict[str, float]:
+        """The mean of each."""
+        return {name: total / self.size for name, total in self._sums.items()}

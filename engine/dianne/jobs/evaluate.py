@@ -1,0 +1,141 @@
+"""Evaluate jobs: stored networks are judged on a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dianne import plugins
+from dianne.data.descriptor import Described, Range, describe
+from dianne.data.files import Progress
+from dianne.data.options import EvaluateDataOptions, view, whole
+from dianne.data.readers import open_dataset
+from dianne.errors import UsageError
+from dianne.evaluation.evaluator import evaluate
+from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
+from dianne.jobs.prepare import labels_of, layered, names_of, same_range, typed
+from dianne.learning.strategy import LearningStrategy
+from dianne.network.graph import Graph
+from dianne.network.network import restore
+from dianne.options import Bound, Consumer, NonNegativeInt, Options, bind
+from dianne.store import Manifest, Store, load_weights
+from dianne.workspace import Folder
+
+FALLBACK_STRATEGY = "ClassificationEvaluationStrategy"
+
+
+class EvaluateOptions(Options):
+    """Options of the job itself."""
+
+    tag: str
+    """Which weights are judged."""
+    seed: NonNegativeInt = 0
+    """Where the strategy's random numbers come from."""
+
+
+@dataclass
+class PreparedEvaluate:
+    """An evaluation in which everything named was found and every option fits."""
+
+    folder: Folder
+    strategy: type[EvaluationStrategy]
+    names: list[str]
+    manifests: dict[str, Manifest]
+    described: Described
+    bound: Bound
+    test: Range
+
+    @property
+    def options(self) -> EvaluateOptions:
+        """The options of the job itself."""
+        return self.bound.of("job", EvaluateOptions)
+
+
+def prepare(
+    folder: Folder, networks: str | Iterable[str], dataset: str, options: Mapping[str, Any]
+) -> PreparedEvaluate:
+    """Find and check everything that an evaluation names; raises UsageError as for learning."""
+    names = names_of(networks)
+    given = dict(options)
+    described = describe(folder, dataset)
+    store = Store(folder.models)
+    tag = given.get("tag")
+    if tag is None:
+        known = ", ".join(store.tags(names[0])) or "none"
+        raise UsageError(
+            f"evaluate needs tag=..., to know which weights to judge; tags of {names[0]}: {known}"
+        )
+    manifests = {name: store.manifest(name, str(tag)) for name in names}
+    job = next(iter(manifests.values())).job
+    learned = {
+        key: job.get("options", {})[key]
+        for key in ("autoencode", "criterion")
+        if key in job.get("options", {})
+    }
+    wanted = str(
+        given.pop("strategy", "") or _judge_of(folder, job, labels_of(described, {**learned, **given}))
+    )
+    strategy = plugins.find(folder, wanted, plugins.EVALUATION)
+    if not issubclass(strategy, EvaluationStrategy):
+        raise UsageError(
+            f"{strategy.__name__} is no EvaluationStrategy: derive it from dianne.EvaluationStrategy"
+        )
+    if len(strategy.roles) != len(names):
+        roles = ", ".join(strategy.roles)
+        raise UsageError(
+            f"{strategy.__name__} takes {len(strategy.roles)} networks ({roles}), found {len(names)}"
+        )
+    if "criterion" not in strategy.Options.model_fields:
+        learned.pop("criterion", None)
+    bound = bind(
+        "evaluate",
+        [
+            Consumer("job", EvaluateOptions),
+            Consumer(strategy.__name__, strategy.Options),
+            Consumer("data", EvaluateDataOptions),
+        ],
+        layered((strategy.__name__, strategy.defaults), (f"tag {tag}", learned), typed(given)),
+    )
+    data = bound.of("data", EvaluateDataOptions)
+    test = same_range(data.test_set, "testSet", data.range, "range") or whole(described, "test")
+    return PreparedEvaluate(folder, strategy, names, manifests, described, bound, test)
+
+
+def _judge_of(folder: Folder, job: Mapping[str, Any], labels: list[str] | None) -> str:
+    """The evaluation that belongs to the strategy which made some weights."""
+    known = plugins.strategies(folder)
+    learner = known.get(job.get("strategy", ""))
+    if learner is None:
+        return FALLBACK_STRATEGY
+    strategy = plugins.find(folder, learner.name, plugins.LEARNING)
+    return strategy.evaluation_for(labels) if issubclass(strategy, LearningStrategy) else FALLBACK_STRATEGY
+
+
+def stored_network(store: Store, manifest: Manifest, source: str) -> Graph:
+    """A network with its stored weights, as it was when they were learned; in evaluation mode.
+
+    Raises:
+        StoreError: the weights are missing, spoilt, or do not fit.
+    """
+    network = restore(manifest.text, manifest.network, manifest.parameters, f"the network of {source}")
+    graph = network.build(0)
+    load_weights(graph, store.weights(manifest), source)
+    graph.eval()
+    return graph
+
+
+def run(
+    job: PreparedEvaluate,
+    fetching: Progress | None = None,
+    tick: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
+    """Judge the networks; raises DianneError if data or weights are missing or do not fit."""
+    store = Store(job.folder.models)
+    tag = job.options.tag
+    graphs = [stored_network(store, manifest, f"{name}:{tag}") for name, manifest in job.manifests.items()]
+    dataset = view(
+        open_dataset(job.folder, job.described, fetching), job.test, job.bound.of("data", EvaluateDataOptions)
+    )
+    options = job.bound.get(job.strategy.__name__)
+    return evaluate(job.strategy, tuple(graphs), options, dataset, job.options.seed, tick)

@@ -1,0 +1,355 @@
+"""Learn jobs: networks, a dataset and a strategy become weights under a tag."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from dianne import plugins
+from dianne.data.dataset import Dataset
+from dianne.data.descriptor import Described, Range, describe
+from dianne.data.files import Progress
+from dianne.data.options import LearnDataOptions, view, whole
+from dianne.data.readers import open_dataset
+from dianne.errors import UsageError
+from dianne.evaluation.evaluator import evaluate
+from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
+from dianne.jobs.prepare import (
+    Member,
+    labels_of,
+    layered,
+    members,
+    names_of,
+    read_networks,
+    resolve_networks,
+    same_range,
+    typed,
+)
+from dianne.learning.job import LearnJob, Rehearsal
+from dianne.learning.loop import Loop, LoopOptions, Report, Watcher, Weights
+from dianne.learning.methods import METHODS
+from dianne.learning.strategy import LearningStrategy, Terms
+from dianne.network.graph import Graph
+from dianne.network.network import Network
+from dianne.options import Bound, Consumer, NonNegativeInt, PositiveInt, bind
+from dianne.plugins import user_code
+from dianne.seeds import derive, new_seed
+from dianne.store import Manifest, Store, StoreError, check_tag, load_weights
+from dianne.workspace import Folder
+
+DEFAULT_STRATEGY = "FeedForwardLearningStrategy"
+
+
+class LearnOptions(LoopOptions):
+    """Options of the job itself."""
+
+    tag: str | None = None
+    """Name under which the weights are stored; the job's identifier if left out."""
+    init_tag: str | None = None
+    """Tag whose weights the networks start from."""
+    clean: bool = False
+    """Start from new weights even if the tag has some."""
+    seed: NonNegativeInt | None = None
+    """Where all random numbers come from; drawn and recorded if left out."""
+    validation_interval: PositiveInt = 1000
+    """Iterations between evaluations on validationSet."""
+
+
+class LearnWatcher(Watcher):
+    """Who follows a learn job; every method may be left as it is."""
+
+    def start(self, job: PreparedLearn, batch_size: int) -> None:
+        """The job is about to begin."""
+
+    def note(self, message: str) -> None:
+        """Something that the user should know."""
+
+    def fetching(self, file: str, done: int, total: int | None) -> None:
+        """Bytes of a data file that is being fetched."""
+
+    def tick(self, iteration: int, terms: Terms) -> None:
+        """After every iteration."""
+
+    def report(self, report: Report) -> None:
+        """Every `traceInterval` iterations, and at the end."""
+
+    def validated(self, iteration: int, evaluation: Evaluation) -> None:
+        """The weights were evaluated on the validation set."""
+
+
+@dataclass
+class LearnResult:
+    """What a learn job gives back.
+
+    Attributes:
+        job: its identifier.
+        tag: where the weights are.
+        networks: the names of the networks stored.
+        iterations: done in this job.
+        loss: the last loss and its terms.
+        seconds: spent learning.
+        history: reports.
+        validations: evaluations by iteration.
+        stopped: why it ended before its time, or "".
+    """
+
+    job: str
+    tag: str
+    networks: list[str]
+    iterations: int
+    loss: dict[str, float]
+    seconds: float
+    history: list[Report]
+    validations: dict[int, Evaluation] = field(default_factory=dict)
+    stopped: str = ""
+
+
+@dataclass
+class PreparedLearn:
+    """A learn job in which everything named was found and every option fits."""
+
+    folder: Folder
+    strategy: type[LearningStrategy]
+    team: list[Member]
+    networks: dict[str, Network]
+    described: Described
+    bound: Bound
+    train: Range
+    validation: Range | None
+    evaluation: type[EvaluationStrategy] | None
+    identifier: str
+
+    @property
+    def options(self) -> LearnOptions:
+        """The options of the job itself."""
+        return self.bound.of("job", LearnOptions)
+
+    @property
+    def data(self) -> LearnDataOptions:
+        """The options of the data."""
+        return self.bound.of("data", LearnDataOptions)
+
+    @property
+    def tag(self) -> str:
+        """Where the weights go."""
+        return self.options.tag or self.identifier
+
+
+def prepare(
+    folder: Folder, networks: str | Iterable[str], dataset: str, options: Mapping[str, Any]
+) -> PreparedLearn:
+    """Find and check everything that a learn job names.
+
+    Raises:
+        UsageError: a name that is nowhere, options that nobody reads, networks that do not fit; all faults
+            of one kind at once.
+    """
+    names = names_of(networks)
+    given = dict(options)
+    wanted = str(given.pop("strategy", DEFAULT_STRATEGY))
+    strategy = plugins.find(folder, wanted, plugins.LEARNING)
+    if not issubclass(strategy, LearningStrategy):
+        raise UsageError(
+            f"{strategy.__name__} is no LearningStrategy: derive it from dianne.LearningStrategy"
+        )
+    described = describe(folder, dataset)
+    team = members(strategy, strategy.roles, read_networks(folder, names))
+    labels = labels_of(described, {**strategy.defaults, **given})
+    bound = bind(
+        "learn",
+        [
+            Consumer("job", LearnOptions),
+            Consumer(strategy.__name__, strategy.Options),
+            Consumer("data", LearnDataOptions),
+            *(member.consumer() for member in team),
+        ],
+        layered((strategy.__name__, strategy.defaults_for(labels)), typed(given)),
+        networks=[(member.role, member.name) for member in team],
+    )
+    data = bound.of("data", LearnDataOptions)
+    train = same_range(data.train_set, "trainSet", data.range, "range") or whole(described, "train")
+    evaluation = None
+    if data.validation_set:
+        evaluation = plugins.find(folder, strategy.evaluation_for(labels), plugins.EVALUATION)
+    options_of_job = bound.of("job", LearnOptions)
+    for tag in (options_of_job.tag, options_of_job.init_tag):
+        if tag is not None:
+            check_tag(tag)
+    identifier = uuid.uuid4().hex[:12]
+    resolved = resolve_networks(team, bound)
+    return PreparedLearn(
+        folder, strategy, team, resolved, described, bound, train, data.validation_set, evaluation, identifier
+    )
+
+
+class LearnRun:
+    """The run of a prepared learn job.
+
+    Args:
+        job: prepared.
+        watcher: is told how it goes.
+        stop: asked before every iteration; a reason ends the job, its weights stored.
+    """
+
+    def __init__(self, job: PreparedLearn, watcher: LearnWatcher, stop: Callable[[], str] = lambda: ""):
+        self.job = job
+        self.watcher = watcher
+        self.stop = stop
+        self.store = Store(job.folder.models)
+        self.seed = job.options.seed if job.options.seed is not None else new_seed()
+        self.validations: dict[int, Evaluation] = {}
+        self.before = 0  # iterations that the weights had learned when this job began
+
+    def run(self) -> LearnResult:
+        """Learn, and store the weights.
+
+        Raises:
+            DianneError: see its kinds; what was stored before stays.
+        """
+        job = self.job
+        progress: Progress = self.watcher.fetching
+        full = open_dataset(job.folder, job.described, progress)
+        self.fingerprint = full.fingerprint()
+        train = view(full, job.train, job.data)
+        self.validation = view(full, job.validation, job.data) if job.validation else None
+        self._rehearse(train)
+        self.graphs = self._start_weights()
+        torch.manual_seed(derive(self.seed, "dropout"))
+        strategy, learn_job = self._set_up(train)
+        self.watcher.start(job, getattr(learn_job.options, "batch_size", 0))
+        loop = Loop(strategy, learn_job, self.graphs, job.options, self._store, _Validating(self), self.stop)
+        outcome = loop.run()
+        return LearnResult(
+            job.identifier, job.tag, list(self.graphs), outcome.iteration, outcome.terms,
+            outcome.seconds, outcome.history, self.validations, outcome.stopped,
+        )  # fmt: skip
+
+    def _rehearse(self, train: Dataset) -> None:
+        """One iteration without data: finds shapes that do not fit before any work is done."""
+        networks = tuple(self.job.networks[member.name].build_without_data() for member in self.job.team)
+        options = self.job.bound.get(self.job.strategy.__name__)
+        with user_code(self.job.strategy.__name__), torch.random.fork_rng(devices=[]):
+            strategy = self.job.strategy()
+            strategy.setup(Rehearsal(networks, options, train))
+            strategy.process_iteration(0)
+
+    def _set_up(self, train: Dataset) -> tuple[LearningStrategy, LearnJob]:
+        bound = self.job.bound
+        roles = {self.graphs[member.name]: member.role for member in self.job.team}
+
+        def optimizer(network: torch.nn.Module) -> torch.optim.Optimizer:
+            role = roles[network]  # type: ignore[index]
+            name = bound.get(f"{role}.method").method  # type: ignore[attr-defined]
+            weights = [weight for weight in network.parameters() if weight.requires_grad]
+            return METHODS.get(name).build(weights, bound.get(f"{role}.{name}"))
+
+        options = bound.get(self.job.strategy.__name__)
+        learn_job = LearnJob(tuple(self.graphs.values()), options, train, self.seed, optimizer)
+        with user_code(f"setup of {self.job.strategy.__name__}"):
+            strategy = self.job.strategy()
+            strategy.setup(learn_job)
+        return strategy, learn_job
+
+    # ------------------------------------------------------------------------------------------- weights
+
+    def _start_weights(self) -> dict[str, Graph]:
+        options, tag = self.job.options, self.job.tag
+        graphs = {name: network.build(self.seed) for name, network in self.job.networks.items()}
+        for graph in graphs.values():
+            graph.train()
+        if options.init_tag and not options.clean:
+            self._load(graphs, options.init_tag)
+        elif not options.clean and all(self.store.has(name, tag) for name in graphs):
+            try:
+                self._load(graphs, tag)
+            except StoreError as error:
+                if not isinstance(error, StoreError) or "does not fit" not in str(error):
+                    raise
+                self.watcher.note(
+                    f"the weights under '{tag}' are of another shape; starting from new ones "
+                    "(the old ones stay in the tag's history)"
+                )
+                graphs = {name: network.build(self.seed) for name, network in self.job.networks.items()}
+        return graphs
+
+    def _load(self, graphs: dict[str, Graph], tag: str) -> None:
+        manifests = {name: self.store.manifest(name, tag) for name in graphs}
+        for name, graph in graphs.items():
+            load_weights(graph, self.store.weights(manifests[name]), f"{name}:{tag}")
+        self.before = max(manifest.iteration for manifest in manifests.values())
+        self.watcher.note(f"continuing from '{tag}', which has learned {self.before:,} iterations")
+
+    def _store(self, weights: Weights, iteration: int, terms: dict[str, float], snapshot: bool) -> None:
+        total = self.before + iteration
+        tag = f"{self.job.tag}@{total}" if snapshot else self.job.tag
+        for name, tensors in weights.items():
+            self.store.put(tag, self._manifest(self.job.networks[name], total, terms), tensors)
+
+    def _manifest(self, network: Network, iteration: int, terms: dict[str, float]) -> Manifest:
+        job = self.job
+        parent = job.options.init_tag
+        return Manifest(
+            network=network.name,
+            text=network.file.document.text,
+            parameters=network.parameters,
+            job={
+                "id": job.identifier,
+                "command": "learn",
+                "networks": [member.name for member in job.team],
+                "dataset": job.described.name,
+                "strategy": job.strategy.__name__,
+                "options": {key: _plain(value) for key, value in job.bound.given().items()},
+                "seed": self.seed,
+            },
+            iteration=iteration,
+            loss=terms,
+            dataset={"name": job.described.name, "fingerprint": self.fingerprint},
+            versions={
+                "dianne": importlib.metadata.version("dianne"),
+                "torch": str(torch.__version__),
+                "python": platform.python_version(),
+            },
+            parent=self.store.resolve(network.name, parent) if parent else None,
+        )
+
+    def validate(self, iteration: int) -> None:
+        """Evaluate the current weights on the validation set."""
+        job = self.job
+        if job.evaluation is None or self.validation is None:
+            return
+        options = _shared_options(job.evaluation, job.bound.get(job.strategy.__name__))
+        networks = tuple(self.graphs.values())
+        found = evaluate(job.evaluation, networks, options, self.validation, self.seed)
+        self.validations[iteration] = found
+        self.watcher.validated(iteration, found)
+
+
+class _Validating(Watcher):
+    """Passes everything on, and validates when it is time."""
+
+    def __init__(self, run: LearnRun):
+        self.run = run
+
+    def tick(self, iteration: int, terms: Terms) -> None:
+        self.run.watcher.tick(iteration, terms)
+        if iteration % self.run.job.options.validation_interval == 0:
+            self.run.validate(iteration)
+
+    def report(self, report: Report) -> None:
+        self.run.watcher.report(report)
+
+
+def _shared_options(evaluation: type[EvaluationStrategy], options: Any) -> Any:
+    """The options of an evaluation, with the values that the learning strategy has for the same fields."""
+    fields = set(evaluation.Options.model_fields) & set(type(options).model_fields) - {"batch_size"}
+    return evaluation.Options(**{name: getattr(options, name) for name in fields})
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,0 +1,106 @@
+"""What every kind of job does first: find what was named, and check all of it before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dianne.data.descriptor import Described
+from dianne.errors import ConfigError, Problem, UsageError
+from dianne.network.file import NetworkFile, read
+from dianne.network.network import Network, resolve
+from dianne.options import TYPED, Bound, Consumer, Given
+from dianne.workspace import Folder
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of a job, its role, and its file as read."""
+
+    role: str
+    file: NetworkFile
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.file.name
+
+    def consumer(self) -> Consumer:
+        """Who reads its parameters; options can be aimed at it by name and by role."""
+        return Consumer(self.name, self.file.options(), (self.name, self.role))
+
+
+def names_of(networks: str | Iterable[str]) -> list[str]:
+    """Network names from `Encoder,Decoder` or from a list."""
+    parts = networks.split(",") if isinstance(networks, str) else list(networks)
+    names = [part.strip() for part in parts]
+    if not all(names):
+        raise UsageError(f"'{','.join(names)}' has an empty network name; write Encoder,Decoder")
+    return names
+
+
+def members(strategy: type, roles: tuple[str, ...], files: list[NetworkFile]) -> list[Member]:
+    """Give each network its role.
+
+    Raises:
+        UsageError: there are more or fewer networks than roles.
+    """
+    if len(files) != len(roles):
+        wanted = f"{len(roles)} network{'s' if len(roles) > 1 else ''} ({', '.join(roles)})"
+        found = ", ".join(file.name for file in files)
+        raise UsageError(f"{strategy.__name__} takes {wanted}, found {len(files)}: {found}")
+    return [Member(role, file) for role, file in zip(roles, files, strict=True)]
+
+
+def read_networks(folder: Folder, names: list[str]) -> list[NetworkFile]:
+    """The files of networks by name; raises UsageError for a name that is nowhere."""
+    return [read(folder.find("networks", name)) for name in names]
+
+
+def resolve_networks(team: list[Member], bound: Bound) -> dict[str, Network]:
+    """All networks with their parameters filled in.
+
+    Raises:
+        ConfigError: what is wrong with any of their files, together.
+    """
+    resolved: dict[str, Network] = {}
+    faults: list[ConfigError] = []
+    for member in team:
+        try:
+            resolved[member.name] = resolve(member.file, bound.get(member.name).model_dump())
+        except ConfigError as error:
+            faults.append(error)
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        problems: list[Problem] = [problem for fault in faults for problem in fault.problems]
+        raise ConfigError(" and ".join(fault.source for fault in faults), problems)
+    return resolved
+
+
+def layered(*layers: tuple[str, Mapping[str, Any]]) -> dict[str, Given]:
+    """Values of several origins in one; later layers win."""
+    return {key: Given(value, origin) for origin, values in layers for key, value in values.items()}
+
+
+def typed(options: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The layer of what the user gave."""
+    return (TYPED, {key: value for key, value in options.items() if value is not None})
+
+
+def same_range(bound_range: Any, words: str, other: Any, other_words: str) -> Any:
+    """One of two options that mean the same.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if bound_range is not None and other is not None:
+        raise UsageError(f"{words} and {other_words} mean the same; give one of them")
+    return bound_range if bound_range is not None else other
+
+
+def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | None:
+    """The classes that targets name, unless the job is told to take the samples as targets."""
+    own = str(options.get("autoencode", "false")).lower() == "true"
+    return None if own else described.labels

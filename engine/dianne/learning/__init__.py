@@ -1,0 +1,1 @@
+"""Learning: the contract of a strategy, updates, methods and the loop."""

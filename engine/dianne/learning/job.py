@@ -1,0 +1,79 @@
+"""The engine's side of a strategy's job: networks, batches, streams of random numbers, updates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+import torch
+from torch import nn, optim
+
+from dianne.data.dataset import Dataset
+from dianne.data.sampling import Sampler
+from dianne.errors import UsageError
+from dianne.learning.strategy import Job, LossFunction
+from dianne.learning.update import Update, checked_terms
+from dianne.seeds import derive
+
+
+class LearnJob(Job):
+    """What a strategy sees while it learns.
+
+    Args:
+        networks: in the order of the roles.
+        options: of the strategy.
+        dataset: the samples to learn from.
+        seed: of the job.
+        optimizer: makes the optimizer of one network, as its options say.
+    """
+
+    def __init__(
+        self,
+        networks: tuple[nn.Module, ...],
+        options: Any,
+        dataset: Dataset,
+        seed: int,
+        optimizer: Callable[[nn.Module], optim.Optimizer],
+    ):
+        self.networks = networks
+        self.options = options
+        self.dataset = dataset
+        self.noise = torch.Generator().manual_seed(derive(seed, "noise"))
+        if hasattr(options, "batch_size"):
+            sampling = getattr(options, "sampling", "UNIFORM")
+            self.batches = Sampler(dataset, options.batch_size, sampling, derive(seed, "data"))
+        self.updates: list[Update] = []
+        self._make_optimizer = optimizer
+        self._optimizers: dict[nn.Module, optim.Optimizer] = {}
+
+    def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:
+        """As the contract says."""
+        for network in trains:
+            if network not in self.networks:
+                raise UsageError("an update can only train networks of its own job (job.networks)")
+            if network not in self._optimizers:
+                self._optimizers[network] = self._make_optimizer(network)
+        self.updates.append(Update(loss, [self._optimizers[network] for network in trains]))
+        return self.updates[-1]
+
+
+class Rehearsal(Job):
+    """A job without data: the strategy runs on torch's meta device, to find shapes that do not fit.
+
+    Args:
+        networks: built without data.
+        options: of the strategy.
+        dataset: whose shapes count.
+    """
+
+    def __init__(self, networks: tuple[nn.Module, ...], options: Any, dataset: Dataset):
+        self.networks = networks
+        self.options = options
+        self.dataset = dataset
+        self.noise = torch.Generator()
+        self.batches = repeat(dataset.without_data(getattr(options, "batch_size", 2)))
+
+    def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:  # noqa: ARG002
+        """An update that computes its loss and changes nothing."""
+        return lambda *arguments: checked_terms(loss(*arguments))

@@ -1,0 +1,168 @@
+"""Methods: DIANNE's word for optimizers. Each is one of torch.optim under DIANNE's option keys."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import nn, optim
+
+from dianne import options as declare
+from dianne.options import Choice, NonNegativeFloat, PositiveFloat, Probability
+from dianne.registry import Registry
+
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Method(ABC):
+    """How gradients become changes of the weights."""
+
+    class Options(declare.Options):
+        """What every method has."""
+
+        learning_rate: PositiveFloat = 0.001
+        """Size of a step."""
+        l2: Probability = 0.0
+        """Share of each weight that is taken off in every step (whatever the learning rate)."""
+
+    @staticmethod
+    @abstractmethod
+    def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+        """The optimizer of some weights; options are of the class `Options`."""
+
+
+METHODS: Registry[type[Method]] = Registry("method")
+MethodName = Annotated[str, Choice(METHODS, each_network=True)]
+
+
+def _shrink(optimizer: optim.Optimizer, l2: float) -> optim.Optimizer:
+    """Make an optimizer take the share `l2` off its weights before each of its steps."""
+    if l2:
+
+        def before(stepping: optim.Optimizer, *_: Any) -> None:
+            with torch.no_grad():
+                for group in stepping.param_groups:
+                    torch._foreach_mul_(group["params"], 1 - l2)
+
+        optimizer.register_step_pre_hook(before)
+    return optimizer
+
+
+@METHODS.register("SGD")
+class StochasticGradientDescent(Method):
+    """w <- w - learningRate * (gradient + momentum * what came before) - l2 * w."""
+
+    class Options(Method.Options):
+        """SGD's own keys."""
+
+        learning_rate: PositiveFloat = 0.01
+        """Size of a step."""
+        momentum: _Decay = 0.0
+        """Share of the last step that is added to this one."""
+        nesterov: _Decay = 0.0
+        """Momentum after Nesterov: the gradient is taken where the momentum leads. Excludes momentum."""
+
+    @staticmethod
+    def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+        """torch.optim.SGD; its weight_decay is scaled by the learning rate, DIANNE's l2 is not."""
+        return optim.SGD(
+            weights,
+            lr=options.learning_rate,
+            momentum=options.nesterov or options.momentum,
+            nesterov=options.nesterov > 0,
+            weight_decay=options.l2 / options.learning_rate,
+            fused=True,
+        )
+
+
+@METHODS.register("ADADELTA")
+class Adadelta(Method):
+    """Steps in the scale of past steps: Zeiler (2012), arXiv:1212.5701."""
+
+    class Options(Method.Options):
+        """ADADELTA's own keys."""
+
+        learning_rate: PositiveFloat = 1.0
+        """Factor on the step that the method finds itself."""
+        decay_rate: _Decay = 0.95
+        """How slowly the averages of squares forget."""
+        epsilon: PositiveFloat = 1e-8
+        """Added to the averages."""
+
+    @staticmethod
+    def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+        """torch.optim.Adadelta."""
+        optimizer = optim.Adadelta(
+            weights, lr=options.learning_rate, rho=options.decay_rate, eps=options.epsilon
+        )
+        return _shrink(optimizer, options.l2)
+
+
+@METHODS.register("ADAGRAD")
+class Adagrad(Method):
+    """Steps divided by the root of the sum of past squares: Duchi et al. (2011), JMLR 12."""
+
+    class Options(Method.Options):
+        """ADAGRAD's own keys."""
+
+        learning_rate: PositiveFloat = 0.01
+        """Size of a step."""
+        epsilon: PositiveFloat = 1e-8
+        """Added to the divisor."""
+
+    @staticmethod
+    def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+        """torch.optim.Adagrad."""
+        optimizer = optim.Adagrad(weights, lr=options.learning_rate, eps=options.epsilon, fused=True)
+        return _shrink(optimizer, options.l2)
+
+
+@METHODS.register("RMSPROP")
+class RootMeanSquare(Method):
+    """Steps divided by the root of an average of past squares: Tieleman and Hinton (2012)."""
+
+    class Options(Method.Options):
+        """RMSPROP's own keys."""
+
+        decay_rate: _Decay = 0.9
+        """How slowly the average of squares forgets."""
+        epsilon: PositiveFloat = 1e-8
+        """Added to the divisor."""
+
+    @staticmethod
+    def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+        """torch.optim.RMSprop."""
+        optimizer = optim.RMSprop(
+            weights, lr=options.learning_rate, alpha=options.decay_rate, eps=options.epsilon
+        )
+        return _shrink(optimizer, options.l2)
+
+
+@METHODS.register("ADAM")
+class Adam(Method):
+    """Averages of gradients and of their squares: Kingma and Ba (2015), arXiv:1412.6980."""
+
+    class Options(Method.Options):
+        """ADAM's own keys."""
+
+        beta1: _Decay = 0.9
+        """How slowly the average of gradients forgets."""
+        beta2: _Decay = 0.999
+        """How slowly the average of squares forgets."""
+        epsilon: NonNegativeFloat = 1e-8
+        """Added to the divisor."""
+
+    @staticmethod
+    def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+        """torch.optim.AdamW; its weight_decay is scaled by the learning rate, DIANNE's l2 is not."""
+        return optim.AdamW(
+            weights,
+            lr=options.learning_rate,
+            betas=(options.beta1, options.beta2),
+            eps=options.epsilon,
+            weight_decay=options.l2 / options.learning_rate,
+            fused=True,
+        )
