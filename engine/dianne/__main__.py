@@ -1,0 +1,5 @@
+"""`python -m dianne`."""
+
+from dianne.cli import main
+
+main()

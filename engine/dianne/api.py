@@ -1,0 +1,91 @@
+"""The Python interface: what the commands do, for notebooks and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from dianne.evaluation.strategy import Evaluation
+from dianne.jobs import evaluate as evaluate_job
+from dianne.jobs import learn as learn_job
+from dianne.jobs.prepare import Member
+from dianne.network.file import read
+from dianne.network.network import Network, resolve
+from dianne.options import TYPED, Given, bind
+from dianne.runtime import instances
+from dianne.runtime.instances import Deployed
+from dianne.store import Manifest, Store
+from dianne.workspace import Folder
+
+
+class Workspace:
+    """A folder with `networks/`, `strategies/`, `datasets/` and `models/`; any of them may be missing.
+
+    Args:
+        path: the folder; the working directory if left out.
+    """
+
+    def __init__(self, path: str | Path = "."):
+        self.folder = Folder(Path(path))
+        self.store = Store(self.folder.models)
+
+    def learn(
+        self,
+        networks: str | Iterable[str],
+        dataset: str,
+        *,
+        watcher: learn_job.LearnWatcher | None = None,
+        stop: Callable[[], str] = lambda: "",
+        **options: Any,
+    ) -> learn_job.LearnResult:
+        """Train networks together and store them under a tag.
+
+        Args:
+            networks: names, in the order of the strategy's roles: "Encoder,Decoder" or a list.
+            dataset: name.
+            watcher: is told how it goes.
+            stop: asked before every iteration; a reason ends the job, its weights stored.
+            options: as on the command line: strategy="VariationalAutoEncoder", latentDims=2, tag="vae".
+
+        Raises:
+            DianneError: something that was asked for does not exist or fit, or learning failed.
+        """
+        job = learn_job.prepare(self.folder, networks, dataset, options)
+        return learn_job.LearnRun(job, watcher or learn_job.LearnWatcher(), stop).run()
+
+    def evaluate(self, networks: str | Iterable[str], dataset: str, **options: Any) -> Evaluation:
+        """Judge stored networks on a dataset; options as on the command line, `tag` among them.
+
+        Raises:
+            DianneError: something that was asked for does not exist or fit.
+        """
+        return evaluate_job.run(evaluate_job.prepare(self.folder, networks, dataset, options))
+
+    def deploy(self, network: str, tag: str, name: str | None = None) -> Deployed:
+        """Bring a network up with the weights of a tag and keep it as an instance of this workspace.
+
+        Args:
+            network: its name.
+            tag: which weights.
+            name: of the instance; the network's if left out.
+
+        Raises:
+            DianneError: there is no such tag, or its weights are spoilt.
+        """
+        return instances.deploy(self.folder, network, tag, name)
+
+    def instance(self, name: str) -> Deployed:
+        """An instance that was deployed before, with the newest weights of its tag."""
+        return instances.load(self.folder, instances.find(self.folder, name))
+
+    def describe(self, network: str, **parameters: Any) -> Network:
+        """A network with its parameters filled in, its shapes known; raises as `learn`."""
+        member = Member("network", read(self.folder.find("networks", network)))
+        given = {key: Given(value, TYPED) for key, value in parameters.items()}
+        bound = bind("describe", [member.consumer()], given)
+        return resolve(member.file, bound.get(member.name).model_dump())
+
+    def tags(self, network: str) -> dict[str, Manifest]:
+        """What is stored of a network, by tag."""
+        return self.store.tags(network)

@@ -1,0 +1,301 @@
+"""What a user types."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+import dianne
+from dianne.cli.console import row, say, show, show_json, show_table, table
+from dianne.errors import UsageError, suggest
+from dianne.options import parse_pairs
+from dianne.workspace import Folder
+
+
+class _Commands(click.Group):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return super().get_command(ctx, {"eval": "evaluate"}.get(name, name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            known = suggest(args[0], self.list_commands(ctx), "commands")
+            raise UsageError(f"there is no command '{args[0]}'{known}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(dianne.__version__, prog_name="dianne", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Declare networks in YAML, train them with strategies, keep their weights under tags.
+
+    \b
+      dianne learn Encoder,Decoder Digits strategy=VariationalAutoEncoder tag=vae
+      dianne deploy Decoder tag=vae
+      dianne forward Decoder random=16 out=digits.png
+
+    Options are key=value words; --dry-run shows all that a job would use.
+    """
+
+
+def _words(metavar: str) -> Callable[[Any], Any]:
+    return click.argument("words", nargs=-1, metavar=metavar)
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def _split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[str], dict[str, str]]:
+    """Positional words and options, in any order."""
+    plain = [word for word in words if "=" not in word]
+    if not len(names) - optional <= len(plain) <= len(names):
+        missing = " and ".join(names[len(plain) :])
+        fault = f"{missing} missing" if missing else f"'{plain[len(names)]}' is one word too many"
+        usage = click.get_current_context().get_usage().removeprefix("Usage: ")
+        raise UsageError(f"{fault}; usage: {usage}")
+    return plain, parse_pairs(word for word in words if "=" in word)
+
+
+def _folder() -> Folder:
+    return Folder(Path())
+
+
+@cli.command()
+@_words("NETWORKS DATASET [KEY=VALUE]...")
+@click.option("--dry-run", is_flag=True, help="Print the resolved job and stop.")
+@_json
+def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+    """Train networks together and store them under a tag.
+
+    \b
+      dianne learn Encoder,Decoder MNIST strategy=VariationalAutoEncoder latentDims=2 tag=vae
+      dianne learn MLP MNIST tag=mlp
+    """
+    (networks, dataset), options = _split(words, "NETWORKS", "DATASET")
+    from dianne.cli.progress import Screen
+    from dianne.jobs.learn import LearnRun, prepare
+
+    job = prepare(_folder(), networks, dataset, options)
+    if dry_run:
+        extra = [
+            ("strategy", job.strategy.__name__),
+            ("dataset", job.described.name),
+            ("range", str(job.train)),
+        ]
+        _show_settings(job.bound, extra, as_json)
+        return 0
+    with Screen() as screen, _stop_on_signals() as (stop, code):
+        result = LearnRun(job, screen, stop).run()
+    if as_json:
+        show_json({
+            "job": result.job, "tag": result.tag, "networks": result.networks,
+            "iterations": result.iterations, "loss": result.loss, "seconds": round(result.seconds, 3),
+            "stopped": result.stopped,
+            "validations": {n: found.metrics for n, found in result.validations.items()},
+        })  # fmt: skip
+        return code()
+    if result.stopped:
+        say(f"stopped by {result.stopped}")
+    if result.iterations:
+        stored = " and ".join(f"{name}:{result.tag}" for name in result.networks)
+        speed = result.seconds / result.iterations * 1000
+        took = f"{result.iterations:,} iterations in {result.seconds:.1f} s, {speed:.1f} ms each"
+        show(f"stored {stored} after {took}")
+        show("  ".join(f"{name} {value:.5g}" for name, value in result.loss.items()))
+    return code()
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[tuple[Callable[[], str], Callable[[], int]]]:
+    """Let the first Ctrl-C (or SIGTERM) end a job after its iteration; a second one ends it at once."""
+    received: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        say("stopping after this iteration; once more to stop at once")
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield (
+            lambda: signal.Signals(received[0]).name if received else "",
+            lambda: 128 + received[0] if received else 0,
+        )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@cli.command()
+@_words("NETWORKS DATASET tag=TAG [KEY=VALUE]...")
+@click.option("--dry-run", is_flag=True, help="Print the resolved job and stop.")
+@_json
+def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Judge stored networks on a dataset (its test part, unless range= says otherwise).
+
+    \b
+      dianne evaluate MLP MNIST tag=mlp
+      dianne evaluate Encoder,Decoder MNIST tag=vae
+    """
+    (networks, dataset), options = _split(words, "NETWORKS", "DATASET")
+    from dianne.cli.progress import Screen
+    from dianne.cli.tables import show_evaluation
+    from dianne.jobs.evaluate import prepare, run
+
+    job = prepare(_folder(), networks, dataset, options)
+    if dry_run:
+        extra = [
+            ("strategy", job.strategy.__name__),
+            ("dataset", job.described.name),
+            ("range", str(job.test)),
+        ]
+        _show_settings(job.bound, extra, as_json)
+        return
+    with Screen() as screen:
+        found = run(job, screen.fetching)
+    show_evaluation(found, as_json)
+
+
+def _show_settings(bound: Any, extra: list[tuple[str, str]], as_json: bool) -> None:
+    if as_json:
+        show_json({
+            "job": dict(extra),
+            "options": {
+                setting.key: {"value": setting.value, "origin": setting.origin, "readers": setting.readers}
+                for setting in bound.settings
+            },
+        })  # fmt: skip
+        return
+    for key, value in extra:
+        show(f"{key} = {value}")
+    show("")
+    made = table("option", "value", "from", "read by")
+    for setting in sorted(bound.settings, key=lambda s: (s.origin == "default", s.readers[0])):
+        value = setting.value if not isinstance(setting.value, bool) else str(setting.value).lower()
+        row(made, setting.key, value, setting.origin, ", ".join(setting.readers))
+    show_table(made)
+
+
+@cli.command()
+@_words("NETWORK tag=TAG [name=NAME]")
+def deploy(words: tuple[str, ...]) -> None:
+    """Bring a network up with the weights of a tag, as an instance of this workspace.
+
+    \b
+      dianne deploy Decoder tag=vae
+    """
+    (network,), options = _split(words, "NETWORK")
+    from dianne.options import TYPED, Consumer, Given, bind
+    from dianne.runtime.instances import DeployOptions
+    from dianne.runtime.instances import deploy as start
+
+    given = {key: Given(value, TYPED) for key, value in options.items()}
+    chosen = bind("deploy", [Consumer("deploy", DeployOptions)], given).of("deploy", DeployOptions)
+    deployed = start(_folder(), network, chosen.tag, chosen.name)
+    manifest = deployed.manifest
+    shapes = f"{list(deployed.input_dims)} -> {', '.join(str(list(s)) for s in deployed.output_dims)}"
+    show(
+        f"deployed {deployed.instance.name}: {network}:{chosen.tag} {shapes}, "
+        f"{manifest.iteration:,} iterations on {manifest.dataset.get('name')}"
+    )
+
+
+@cli.command()
+@_words("INSTANCE [DATASET] [KEY=VALUE]...")
+@_json
+def forward(words: tuple[str, ...], as_json: bool) -> None:
+    """Forward samples through a deployed network.
+
+    \b
+      dianne forward Decoder random=16 out=digits.png
+      dianne forward Decoder input=0.5,-1.2
+      dianne forward Encoder MNIST range=0,9 --json
+    """
+    (name, *rest), options = _split(words, "INSTANCE", "DATASET", optional=1)
+    from dianne.cli.progress import Screen
+    from dianne.cli.tables import show_results
+    from dianne.options import TYPED, Consumer, Given, bind
+    from dianne.runtime import forward as forwarding
+    from dianne.runtime.instances import Instance, find, load
+
+    given = {key: Given(value, TYPED) for key, value in options.items()}
+    consumer = Consumer("forward", forwarding.ForwardOptions)
+    chosen = bind("forward", [consumer], given).of("forward", forwarding.ForwardOptions)
+    dataset = rest[0] if rest else None
+    forwarding.check(chosen, dataset)
+    instance = Instance(name, name, chosen.tag) if chosen.tag else find(_folder(), name)
+    with Screen() as screen:
+        results = forwarding.forward(_folder(), load(_folder(), instance), chosen, dataset, screen.fetching)
+    if chosen.out:
+        forwarding.write(results, chosen.out)
+        show(f"wrote {len(results)} results of {list(results.shape[1:])} to {chosen.out}")
+    if as_json:
+        show_json(forwarding.as_lists(results.numpy()))
+    elif not chosen.out:
+        show_results(results)
+
+
+@cli.command()
+@_words("NETWORK [PARAMETER=VALUE]...")
+@_json
+def describe(words: tuple[str, ...], as_json: bool) -> None:
+    """Print a network's modules with their shapes and weights.
+
+    \b
+      dianne describe Encoder latentDims=10
+    """
+    (name,), parameters = _split(words, "NETWORK")
+    from dianne.api import Workspace
+    from dianne.cli.tables import show_network
+
+    show_network(Workspace().describe(name, **parameters), as_json)
+
+
+@cli.command()
+@_json
+def models(as_json: bool) -> None:
+    """List the networks of this workspace and those that ship, with their tags."""
+    from dianne.cli.listings import list_models
+
+    list_models(_folder(), as_json)
+
+
+@cli.command()
+@_words("[NETWORK]")
+@_json
+def tags(words: tuple[str, ...], as_json: bool) -> None:
+    """List stored weights: of one network, or of all."""
+    plain, _ = _split(words, "NETWORK", optional=1)
+    from dianne.cli.listings import list_tags
+
+    list_tags(_folder(), plain[0] if plain else None, as_json)
+
+
+@cli.command()
+@_json
+def datasets(as_json: bool) -> None:
+    """List the datasets, and whether their files are here."""
+    from dianne.cli.listings import list_datasets
+
+    list_datasets(_folder(), as_json)
+
+
+@cli.command()
+@_words("[STRATEGY]")
+@_json
+def strategies(words: tuple[str, ...], as_json: bool) -> None:
+    """List the strategies, or one with its options."""
+    plain, _ = _split(words, "STRATEGY", optional=1)
+    from dianne.cli import listings
+
+    if plain:
+        listings.show_strategy(_folder(), plain[0], as_json)
+    else:
+        listings.list_strategies(_folder(), as_json)

@@ -1,0 +1,53 @@
+"""Where text goes: results to stdout, talk to stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+results = Console(highlight=False, soft_wrap=True)
+talk = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(message: str, style: str = "") -> None:
+    """One plain line of talk; what a user named is never taken for markup."""
+    talk.print(Text(message, style=style))
+
+
+def show(message: str) -> None:
+    """One plain line of results."""
+    results.print(Text(message))
+
+
+def show_json(value: Any) -> None:
+    """A result for machines, on one line."""
+    print(json.dumps(value, default=str))
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A calm table without lines; columns named in `right` hold numbers."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def row(made: Table, *cells: object) -> None:
+    """Add a row of plain texts."""
+    made.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
+
+
+def show_table(made: Table) -> None:
+    """Print a table; its columns take the width that they need where nobody watches."""
+    if results.is_terminal:
+        results.print(made, soft_wrap=False)
+        return
+    wide = Console(width=10_000, highlight=False)
+    with wide.capture() as printed:
+        wide.print(made)
+    for line in printed.get().splitlines():
+        print(line.rstrip())

@@ -1,0 +1,160 @@
+"""What there is: networks, tags, datasets, strategies. Only showing one strategy imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dianne import plugins
+from dianne.cli.console import row, say, show, show_json, show_table, table
+from dianne.data import descriptor, files
+from dianne.errors import ConfigError, UsageError, suggest
+from dianne.network import file as network_file
+from dianne.options import Choice, default_of, keys
+from dianne.store import Store
+from dianne.workspace import Folder, shipped
+
+
+def list_models(folder: Folder, as_json: bool) -> None:
+    """Networks by name; a file that cannot be read is listed with its fault."""
+    store = Store(folder.models)
+    entries = []
+    for name, path in sorted(folder.files("networks").items()):
+        try:
+            found = network_file.read(path)
+            about, parameters = found.description, found.parameters
+        except ConfigError as error:
+            about, parameters = f"cannot be read: {error.problems[0]}", {}
+        entries.append({
+            "name": name, "description": about, "parameters": parameters, "tags": list(store.tags(name)),
+            "ships": path.is_relative_to(shipped("networks")),
+        })  # fmt: skip
+    if as_json:
+        show_json(entries)
+        return
+    made = table("network", "parameters", "tags", "description")
+    for entry in entries:
+        given: Any = entry["parameters"]
+        row(
+            made, entry["name"], " ".join(f"{key}={value}" for key, value in given.items()),
+            ", ".join(entry["tags"]), entry["description"],  # type: ignore[arg-type]
+        )  # fmt: skip
+    show_table(made)
+
+
+def list_tags(folder: Folder, network: str | None, as_json: bool) -> None:
+    """Tags with iterations, loss and time."""
+    store = Store(folder.models)
+    stored = store.networks()
+    if network is not None and network not in stored:
+        folder.find("networks", network)  # a name that is nowhere is an error, one without tags is not
+    chosen = stored if network is None else [network]
+    found = [(name, tag, manifest) for name in chosen for tag, manifest in store.tags(name).items()]
+    if as_json:
+        show_json([
+            {
+                "network": name, "tag": tag, "iteration": m.iteration, "loss": m.loss, "created": m.created,
+                "job": m.job, "dataset": m.dataset, "parameters": m.parameters, "versions": m.versions,
+            }
+            for name, tag, m in found
+        ])  # fmt: skip
+        return
+    if not found:
+        say(f"nothing is stored{f' for {network}' if network else ''} in this workspace yet")
+        return
+    made = table("network", "tag", "iterations", "loss", "dataset", "parameters", "stored (UTC)",
+                 right=("iterations", "loss"))  # fmt: skip
+    for name, tag, m in found:
+        loss = f"{m.loss['loss']:.4g}" if "loss" in m.loss else ""
+        parameters = " ".join(f"{key}={value}" for key, value in m.parameters.items())
+        created = m.created.split("+")[0].replace("T", " ")
+        row(made, name, tag, f"{m.iteration:,}", loss, m.dataset.get("name"), parameters, created)
+    show_table(made)
+
+
+def list_datasets(folder: Folder, as_json: bool) -> None:
+    """Datasets by name, with the place of their files."""
+    entries = []
+    for name, path in sorted(folder.files("datasets").items()):
+        try:
+            found = descriptor.read(path).descriptor
+        except ConfigError as error:
+            entries.append({"name": name, "files": "", "description": f"cannot be read: {error.problems[0]}"})
+            continue
+        needed = [*found.inputs, *found.targets]
+        missing = [file for file in needed if files.locate(folder, found.name, file) is None]
+        state = "needs none" if not needed else "here" if not missing else f"{len(missing)} to fetch"
+        entries.append({"name": name, "files": state, "description": found.description})
+    if as_json:
+        show_json(entries)
+        return
+    made = table("dataset", "files", "description")
+    for entry in entries:
+        row(made, entry["name"], entry["files"], entry["description"])
+    show_table(made)
+
+
+def list_strategies(folder: Folder, as_json: bool) -> None:
+    """Strategies by name, those for learning first."""
+    found = sorted(plugins.strategies(folder).values(), key=lambda s: (s.kind == plugins.EVALUATION, s.name))
+    if as_json:
+        show_json([{"name": s.name, "kind": s.kind, "summary": s.summary} for s in found])
+        return
+    made = table("strategy", "what it does")
+    for strategy in found:
+        row(made, strategy.name, strategy.summary)
+    show_table(made)
+
+
+def show_strategy(folder: Folder, name: str, as_json: bool) -> None:
+    """One strategy: its roles, what it says of itself, and every option with type, default and meaning."""
+    strategy: Any = _find_any(folder, name)
+    rows = _option_rows(strategy.Options)
+    if as_json:
+        show_json({
+            "name": strategy.__name__, "roles": strategy.roles, "defaults": dict(strategy.defaults),
+            "options": [{"key": key, "default": default, "meaning": text} for key, default, text in rows],
+        })  # fmt: skip
+        return
+    show(f"{strategy.__name__}\n\n{_dedented(strategy.__doc__)}\n")
+    show(f"networks: {', '.join(strategy.roles)}")
+    if strategy.defaults:
+        show(f"sets: {' '.join(f'{key}={_plain(value)}' for key, value in strategy.defaults.items())}")
+    show("")
+    made = table("option", "default", "meaning")
+    for key, default, text in rows:
+        row(made, key, _plain(default), text)
+    show_table(made)
+
+
+def _find_any(folder: Folder, name: str) -> type:
+    known = plugins.strategies(folder)
+    for kind in (plugins.LEARNING, plugins.EVALUATION):
+        for candidate in (name, name + kind):
+            if candidate in known:
+                return plugins.find(folder, candidate, known[candidate].kind)
+    if ":" in name:
+        return plugins.find(folder, name, plugins.LEARNING)
+    raise UsageError(f"there is no strategy '{name}'{suggest(name, known, 'strategies')}")
+
+
+def _option_rows(options: Any) -> list[tuple[str, Any, str]]:
+    """Key, default and meaning of each option; those of a chosen component follow their choice."""
+    rows = []
+    for key, info in keys(options).items():
+        choice = next((mark for mark in info.metadata if isinstance(mark, Choice)), None)
+        names = f" ({', '.join(choice.registry)})" if choice else ""
+        rows.append((key, default_of(info), (info.description or "") + names))
+        if choice:
+            inner = choice.registry.get(default_of(info)).Options
+            rows += [(f"  {inner_key}", default, text) for inner_key, default, text in _option_rows(inner)]
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else value
+
+
+def _dedented(text: str | None) -> str:
+    import inspect
+
+    return inspect.cleandoc(text or "")

@@ -1,0 +1,68 @@
+"""Results as tables."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dianne.cli.console import row, show, show_json, show_table, table
+from dianne.evaluation.strategy import Evaluation
+from dianne.network.network import Network
+
+
+def show_network(network: Network, as_json: bool) -> None:
+    """Modules, shapes and weights."""
+    rows = network.rows()
+    if as_json:
+        show_json({
+            "name": network.name, "parameters": network.parameters,
+            "modules": [
+                {"name": r.module, "type": r.type, "after": r.after, "shape": r.shape, "weights": r.weights}
+                for r in rows
+            ],
+        })  # fmt: skip
+        return
+    show(f"{network.name}: {network.file.description}" if network.file.description else network.name)
+    if network.parameters:
+        show("  ".join(f"{key}={value}" for key, value in network.parameters.items()))
+    show("")
+    made = table("module", "type", "after", "shape", "weights", right=("weights",))
+    for r in rows:
+        row(made, r.module, r.type, ", ".join(r.after), list(r.shape), f"{r.weights:,}" if r.weights else "")
+    row(made, "total", "", "", "", f"{sum(r.weights for r in rows):,}")
+    show_table(made)
+
+
+def show_evaluation(found: Evaluation, as_json: bool) -> None:
+    """Metrics, and all confusions of a classification."""
+    if as_json:
+        entries = {
+            "strategy": found.strategy, "size": found.size, "metrics": found.metrics,
+            "seconds": round(found.seconds, 3),
+        }  # fmt: skip
+        if found.confusion:
+            entries |= {"confusionMatrix": found.confusion, "labels": found.labels}
+        show_json(entries)
+        return
+    made = table("metric", "value", right=("value",))
+    for name, value in found.metrics.items():
+        share = found.confusion is not None
+        row(made, name, f"{value:.2%}" if share else f"{value:.4f}")
+    show_table(made)
+    if found.confusion and found.labels:
+        show("")
+        columns = [str(label) for label in found.labels]
+        made = table("true \\ found", *columns, right=tuple(columns))
+        for label, counts in zip(columns, found.confusion, strict=True):
+            row(made, label, *(count or "·" for count in counts))
+        show_table(made)
+    show(
+        f"\n{found.size:,} samples in {found.seconds:.1f} s ({found.seconds / found.size * 1e6:.0f} µs each)"
+    )
+
+
+def show_results(results: Tensor) -> None:
+    """Each result on a line, shortened."""
+    for index, result in enumerate(results):
+        values = result.flatten()[:12].tolist()
+        more = " …" if result.numel() > 12 else ""
+        show(f"[{index}] {list(result.shape)} {' '.join(f'{value:.4g}' for value in values)}{more}")

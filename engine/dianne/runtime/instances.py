@@ -1,0 +1,145 @@
+"""Instances: networks that a workspace keeps ready under a name, with the weights of a tag."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from dianne.document import display
+from dianne.errors import DianneError, UsageError, suggest
+from dianne.jobs.evaluate import stored_network
+from dianne.network.graph import Graph
+from dianne.options import Options
+from dianne.store import Manifest, Store
+from dianne.workspace import Folder
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A deployed network: its name in the workspace, the network, and the tag that it follows."""
+
+    name: str
+    network: str
+    tag: str
+
+
+class DeployOptions(Options):
+    """Which weights, and what to call the instance."""
+
+    tag: str
+    """Weights that the instance follows."""
+    name: str | None = None
+    """Of the instance; the network's name if left out."""
+
+
+class Deployed:
+    """A network with its weights, ready to be called.
+
+    Args:
+        instance: what it is.
+        manifest: where its weights came from.
+        module: the network, in evaluation mode.
+    """
+
+    def __init__(self, instance: Instance, manifest: Manifest, module: Graph):
+        self.instance = instance
+        self.manifest = manifest
+        self.module = module
+
+    @property
+    def input_dims(self) -> tuple[int, ...]:
+        """Shape of one sample of the (first) input."""
+        return next(iter(self.module.inputs.values()))
+
+    @property
+    def output_dims(self) -> list[tuple[int, ...]]:
+        """Shape of one result for each output."""
+        sample = torch.zeros(1, *self.input_dims)
+        with torch.inference_mode():
+            result = self.module(*[sample] * len(self.module.inputs))
+        return [tuple(value.shape[1:]) for value in (result if isinstance(result, tuple) else (result,))]
+
+    @overload
+    def forward(self, samples: Tensor) -> Tensor: ...
+    @overload
+    def forward(self, samples: ArrayLike) -> NDArray[np.float32]: ...
+    def forward(self, samples: Tensor | ArrayLike) -> Tensor | NDArray[np.float32]:
+        """The network's result for one sample or for a batch.
+
+        Args:
+            samples: of the input's shape, or (b, *shape); a tensor, an array or nested lists.
+
+        Returns:
+            A tensor for a tensor, else an array; without the batch if there was none.
+
+        Raises:
+            UsageError: the shape does not fit.
+        """
+        values = samples if isinstance(samples, Tensor) else torch.from_numpy(np.asarray(samples, np.float32))
+        single = values.shape == self.input_dims
+        with torch.inference_mode():
+            result = self.module(values.unsqueeze(0) if single else values)
+        if not isinstance(result, Tensor):
+            raise UsageError(f"{self.instance.network} has several outputs; call its module")
+        result = result[0] if single else result
+        return result if isinstance(samples, Tensor) else result.numpy()
+
+
+def deploy(folder: Folder, network: str, tag: str, name: str | None = None) -> Deployed:
+    """Build a network with the weights of a tag, check them, and keep it as an instance.
+
+    Raises:
+        UsageError: there is no such tag.
+        StoreError: the weights are spoilt or do not fit.
+    """
+    instance = Instance(name or network, network, tag)
+    deployed = load(folder, instance)
+    path = _path(folder, instance.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(instance)) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise DianneError(f"{display(path)}: cannot be written: {error.strerror}") from error
+    return deployed
+
+
+def load(folder: Folder, instance: Instance) -> Deployed:
+    """Bring an instance up with the newest weights of its tag; raises as `deploy`."""
+    store = Store(folder.models)
+    manifest = store.manifest(instance.network, instance.tag)
+    source = f"{instance.network}:{instance.tag}"
+    return Deployed(instance, manifest, stored_network(store, manifest, source))
+
+
+def find(folder: Folder, name: str) -> Instance:
+    """The instance of that name.
+
+    Raises:
+        UsageError: nothing of that name is deployed.
+    """
+    path = _path(folder, name)
+    try:
+        return Instance(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        known = [other.stem for other in path.parent.glob("*.json")]
+        hint = suggest(name, known, "instances")
+        raise UsageError(
+            f"'{name}' is not deployed{hint}\n  deploy it with: dianne deploy {name} tag=..."
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise DianneError(f"{display(path)}: cannot be read ({error}); deploy {name} again") from error
+
+
+def _path(folder: Folder, name: str) -> Path:
+    if not name or any(sign in name for sign in "/\\") or name.startswith("."):
+        raise UsageError(f"'{name}' cannot name an instance: write letters, digits, - and _")
+    return folder.state / "instances" / f"{name}.json"
