@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from dianne.data.dataset import Dataset
+from dianne.data.descriptor import describe
+from dianne.data.readers import open_dataset
+from dianne.errors import UsageError, suggest
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate as evaluate_job
 from dianne.jobs import learn as learn_job
@@ -85,6 +89,19 @@ class Workspace:
         given = {key: Given(value, TYPED) for key, value in parameters.items()}
         bound = bind("describe", [member.consumer()], given)
         return resolve(member.file, bound.get(member.name).model_dump())
+
+    def dataset(self, name: str, part: str | None = None) -> Dataset:
+        """A dataset in memory: all of it, or the part that its descriptor names ("train", "test").
+
+        Raises:
+            DianneError: there is no such dataset or part, or its files are missing.
+        """
+        described = describe(self.folder, name)
+        if part is not None and part not in described.descriptor.parts:
+            hint = suggest(part, described.descriptor.parts, "parts")
+            raise UsageError(f"{name} has no part '{part}'{hint}")
+        dataset = open_dataset(self.folder, described)
+        return dataset if part is None else dataset.select(described.descriptor.parts[part])
 
     def tags(self, network: str) -> dict[str, Manifest]:
         """What is stored of a network, by tag."""

@@ -50,22 +50,9 @@ class Criterion(ABC):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """(b, n) and (b, n) -> (b,)."""
 
-    def check(self, output: Tensor, target: Tensor) -> None:  # noqa: B027  # most take any values
-        """Refuse values for which the loss has no meaning; called once, before learning starts.
-
-        Raises:
-            UsageError: says which values were found and which are expected.
-        """
-
 
 CRITERIA: Registry[type[Criterion]] = Registry("criterion")
 CriterionName = Annotated[str, Choice(CRITERIA)]
-
-
-def _refuse_outside(name: str, what: str, values: Tensor, remedy: str) -> None:
-    low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 1:
-        raise UsageError(f"{name} needs {what} between 0 and 1, found {low:.3g} to {high:.3g}; {remedy}")
 
 
 @CRITERIA.register("MSE")
@@ -103,13 +90,20 @@ class BinaryCrossEntropy(Criterion):
     """
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """(b, n) and (b, n) -> (b,)."""
-        return functional.binary_cross_entropy(output, target, reduction="none").sum(1)
+        """(b, n) and (b, n) -> (b,); UsageError for values outside 0 to 1."""
+        try:
+            return functional.binary_cross_entropy(output, target, reduction="none").sum(1)
+        except RuntimeError:  # torch refuses values outside 0 to 1, and NaN among them
+            _refuse_outside("outputs", output, "end the network in a Sigmoid")
+            _refuse_outside("targets", target, "choose a criterion for such values, as MSE")
+            return (output + target).sum(1)  # NaN, for the loop to see
 
-    def check(self, output: Tensor, target: Tensor) -> None:
-        """Probabilities and targets lie between 0 and 1."""
-        _refuse_outside("criterion BCE", "outputs", output, "end the network in a Sigmoid")
-        _refuse_outside("criterion BCE", "targets", target, "choose a criterion for other values, as MSE")
+
+def _refuse_outside(what: str, values: Tensor, remedy: str) -> None:
+    low, high = float(values.detach().min()), float(values.detach().max())
+    if low < 0 or high > 1:
+        found = f"{low:.3g} to {high:.3g}"
+        raise UsageError(f"criterion BCE needs {what} between 0 and 1, found {found}; {remedy}")
 
 
 @CRITERIA.register("NLL")

@@ -35,6 +35,10 @@ class StoreError(DianneError):
     """The store cannot be read or written, or holds what does not fit."""
 
 
+class MisfitError(StoreError):
+    """Stored weights are of other names or shapes than the network."""
+
+
 @dataclass(frozen=True)
 class Manifest:
     """Where some weights came from; enough to build their network again.
@@ -253,12 +257,12 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) 
         source: how messages name the weights, such as "Encoder:vae".
 
     Raises:
-        StoreError: names or shapes differ; lists every difference.
+        MisfitError: names or shapes differ; lists every difference.
     """
     differences = list(_differences(module, weights))
     if differences:
         lines = "\n".join(f"  {line}" for line in differences)
-        raise StoreError(f"{source} does not fit the network; nothing was loaded\n{lines}")
+        raise MisfitError(f"{source} does not fit the network; nothing was loaded\n{lines}")
     module.load_state_dict(dict(weights))
 
 

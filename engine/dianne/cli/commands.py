@@ -83,12 +83,8 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
 
     job = prepare(_folder(), networks, dataset, options)
     if dry_run:
-        extra = [
-            ("strategy", job.strategy.__name__),
-            ("dataset", job.described.name),
-            ("range", str(job.train)),
-        ]
-        _show_settings(job.bound, extra, as_json)
+        team = ", ".join(f"{member.name} ({member.role})" for member in job.team)
+        _show_settings(f"learn {team} on {dataset} with {job.strategy.__name__}", job.bound, as_json)
         return 0
     with Screen() as screen, _stop_on_signals() as (stop, code):
         result = LearnRun(job, screen, stop).run()
@@ -151,31 +147,25 @@ def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
 
     job = prepare(_folder(), networks, dataset, options)
     if dry_run:
-        extra = [
-            ("strategy", job.strategy.__name__),
-            ("dataset", job.described.name),
-            ("range", str(job.test)),
-        ]
-        _show_settings(job.bound, extra, as_json)
+        title = f"evaluate {', '.join(job.names)} on {dataset} with {job.strategy.__name__}"
+        _show_settings(title, job.bound, as_json)
         return
     with Screen() as screen:
         found = run(job, screen.fetching)
     show_evaluation(found, as_json)
 
 
-def _show_settings(bound: Any, extra: list[tuple[str, str]], as_json: bool) -> None:
+def _show_settings(title: str, bound: Any, as_json: bool) -> None:
     if as_json:
         show_json({
-            "job": dict(extra),
+            "job": title,
             "options": {
                 setting.key: {"value": setting.value, "origin": setting.origin, "readers": setting.readers}
                 for setting in bound.settings
             },
         })  # fmt: skip
         return
-    for key, value in extra:
-        show(f"{key} = {value}")
-    show("")
+    show(f"{title}\n")
     made = table("option", "value", "from", "read by")
     for setting in sorted(bound.settings, key=lambda s: (s.origin == "default", s.readers[0])):
         value = setting.value if not isinstance(setting.value, bool) else str(setting.value).lower()

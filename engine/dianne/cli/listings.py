@@ -119,11 +119,12 @@ def show_strategy(folder: Folder, name: str, as_json: bool) -> None:
     show(f"networks: {', '.join(strategy.roles)}")
     if strategy.defaults:
         show(f"sets: {' '.join(f'{key}={_plain(value)}' for key, value in strategy.defaults.items())}")
-    show("")
     made = table("option", "default", "meaning")
     for key, default, text in rows:
         row(made, key, _plain(default), text)
-    show_table(made)
+    if rows:
+        show("")
+        show_table(made)
 
 
 def _find_any(folder: Folder, name: str) -> type:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 
 from dianne.document import Document, load
 from dianne.errors import suggest
-from dianne.options import Options, PositiveInt, explain, keys
+from dianne.options import NonNegativeInt, Options, PositiveInt, explain, keys
 from dianne.workspace import Folder
 
 _SLICE = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*")
@@ -106,6 +106,8 @@ class Descriptor(Options):
     """sklearn: the function of sklearn.datasets that gives the data, such as load_digits."""
     frame: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = None
     """Scale every image to this height and width (bilinear, cropped to the ratio of the sides first)."""
+    pad: NonNegativeInt = 0
+    """Then put as many black pixels around it on every side."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -38,10 +39,10 @@ def open_dataset(folder: Folder, described: Described, progress: Progress | None
         where = described.document.where(("type",))
         raise ConfigError(described.document.source, [Problem(where, str(error))]) from error
     dataset = reader(folder, described, progress)
-    frame = described.descriptor.frame
-    if frame is None:
-        return dataset
-    return Dataset(dataset.name, _framed(dataset.inputs, frame), dataset.targets, dataset.labels)
+    frame, pad = described.descriptor.frame, described.descriptor.pad
+    inputs = _framed(dataset.inputs, frame) if frame else dataset.inputs
+    inputs = functional.pad(inputs, (pad, pad, pad, pad)) if pad else inputs
+    return replace(dataset, inputs=inputs)
 
 
 def parse_idx(data: bytes, name: str) -> np.ndarray[Any, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 from dianne import plugins
 from dianne.data.descriptor import Described, Range, describe
 from dianne.data.files import Progress
-from dianne.data.options import EvaluateDataOptions, view, whole
+from dianne.data.options import EvaluateDataOptions, view
 from dianne.data.readers import open_dataset
 from dianne.errors import UsageError
 from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
-from dianne.jobs.prepare import labels_of, layered, names_of, same_range, typed
+from dianne.jobs.prepare import choose_range, labels_of, layered, names_of, typed
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.network import restore
@@ -97,8 +97,7 @@ def prepare(
         ],
         layered((strategy.__name__, strategy.defaults), (f"tag {tag}", learned), typed(given)),
     )
-    data = bound.of("data", EvaluateDataOptions)
-    test = same_range(data.test_set, "testSet", data.range, "range") or whole(described, "test")
+    test = choose_range(bound, described, "testSet", "test")
     return PreparedEvaluate(folder, strategy, names, manifests, described, bound, test)
 
 

@@ -15,20 +15,20 @@ from dianne import plugins
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described, Range, describe
 from dianne.data.files import Progress
-from dianne.data.options import LearnDataOptions, view, whole
+from dianne.data.options import LearnDataOptions, view
 from dianne.data.readers import open_dataset
 from dianne.errors import UsageError
 from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
 from dianne.jobs.prepare import (
     Member,
+    choose_range,
     labels_of,
     layered,
     members,
     names_of,
     read_networks,
     resolve_networks,
-    same_range,
     typed,
 )
 from dianne.learning.job import LearnJob, Rehearsal
@@ -40,7 +40,7 @@ from dianne.network.network import Network
 from dianne.options import Bound, Consumer, NonNegativeInt, PositiveInt, bind
 from dianne.plugins import user_code
 from dianne.seeds import derive, new_seed
-from dianne.store import Manifest, Store, StoreError, check_tag, load_weights
+from dianne.store import Manifest, MisfitError, Store, check_tag, load_weights
 from dianne.workspace import Folder
 
 DEFAULT_STRATEGY = "FeedForwardLearningStrategy"
@@ -173,7 +173,7 @@ def prepare(
         networks=[(member.role, member.name) for member in team],
     )
     data = bound.of("data", LearnDataOptions)
-    train = same_range(data.train_set, "trainSet", data.range, "range") or whole(described, "train")
+    train = choose_range(bound, described, "trainSet", "train")
     evaluation = None
     if data.validation_set:
         evaluation = plugins.find(folder, strategy.evaluation_for(labels), plugins.EVALUATION)
@@ -259,33 +259,42 @@ class LearnRun:
     # ------------------------------------------------------------------------------------------- weights
 
     def _start_weights(self) -> dict[str, Graph]:
+        """Networks with the weights of initTag, else of the tag as far as it has any, else new ones."""
         options, tag = self.job.options, self.job.tag
-        graphs = {name: network.build(self.seed) for name, network in self.job.networks.items()}
-        for graph in graphs.values():
-            graph.train()
-        if options.init_tag and not options.clean:
+        graphs = self._new_graphs()
+        if options.clean:
+            return graphs
+        if options.init_tag:
             self._load(graphs, options.init_tag)
-        elif not options.clean and all(self.store.has(name, tag) for name in graphs):
-            try:
-                self._load(graphs, tag)
-            except StoreError as error:
-                if not isinstance(error, StoreError) or "does not fit" not in str(error):
-                    raise
-                self.watcher.note(
-                    f"the weights under '{tag}' are of another shape; starting from new ones "
-                    "(the old ones stay in the tag's history)"
-                )
-                graphs = {name: network.build(self.seed) for name, network in self.job.networks.items()}
+            return graphs
+        stored = {name: graph for name, graph in graphs.items() if self.store.has(name, tag)}
+        if not stored:
+            return graphs
+        try:
+            self._load(stored, tag)
+        except MisfitError:
+            self.watcher.note(
+                f"the weights under '{tag}' are of another shape; starting from new ones "
+                "(the old ones stay in the tag's history)"
+            )
+            return self._new_graphs()
+        for name in graphs.keys() - stored.keys():
+            self.watcher.note(f"{name} has no weights under '{tag}'; it starts from new ones")
         return graphs
 
-    def _load(self, graphs: dict[str, Graph], tag: str) -> None:
+    def _new_graphs(self) -> dict[str, Graph]:
+        return {name: network.build(self.seed) for name, network in self.job.networks.items()}
+
+    def _load(self, graphs: Mapping[str, Graph], tag: str) -> None:
         manifests = {name: self.store.manifest(name, tag) for name in graphs}
         for name, graph in graphs.items():
             load_weights(graph, self.store.weights(manifests[name]), f"{name}:{tag}")
         self.before = max(manifest.iteration for manifest in manifests.values())
-        self.watcher.note(f"continuing from '{tag}', which has learned {self.before:,} iterations")
+        self.watcher.note(f"starting from '{tag}', which has learned {self.before:,} iterations")
 
     def _store(self, weights: Weights, iteration: int, terms: dict[str, float], snapshot: bool) -> None:
+        if iteration == 0 and self.before:
+            return  # these are the weights that the tag has already
         total = self.before + iteration
         tag = f"{self.job.tag}@{total}" if snapshot else self.job.tag
         for name, tensors in weights.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dianne.data.descriptor import Described
+from dianne.data.descriptor import Described, Range
 from dianne.errors import ConfigError, Problem, UsageError
 from dianne.network.file import NetworkFile, read
 from dianne.network.network import Network, resolve
@@ -89,15 +89,27 @@ def typed(options: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return (TYPED, {key: value for key, value in options.items() if value is not None})
 
 
-def same_range(bound_range: Any, words: str, other: Any, other_words: str) -> Any:
-    """One of two options that mean the same.
+def choose_range(bound: Bound, described: Described, word: str, part_name: str) -> Range:
+    """The samples of a job: `range`, or the `word` that means the same, or a part that the dataset names.
+
+    What was chosen for the user is written into the settings.
 
     Raises:
-        UsageError: both are given.
+        UsageError: both options are given.
     """
-    if bound_range is not None and other is not None:
-        raise UsageError(f"{words} and {other_words} mean the same; give one of them")
-    return bound_range if bound_range is not None else other
+    settings = {setting.key: setting for setting in bound.settings}
+    given = [key for key in ("range", word) if settings[key].value is not None]
+    if len(given) == 2:
+        raise UsageError(f"range and {word} mean the same; give one of them")
+    if given:
+        chosen: Range = settings[given[0]].value
+        return chosen
+    part = described.descriptor.parts.get(part_name)
+    if part is None:
+        return Range("all")
+    settings["range"].value = part
+    settings["range"].origin = f"part '{part_name}' of {described.name}"
+    return part
 
 
 def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | None:

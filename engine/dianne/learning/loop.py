@@ -170,7 +170,7 @@ class Loop:
         kept = ""
         if good.iteration is not None:
             self.store(good.weights, good.iteration, {}, False)
-            kept = f"the weights of iteration {good.iteration:,}, the last good ones kept, are stored; "
+            kept = f"the last good weights kept, those of iteration {good.iteration:,}, are under the tag; "
         return DivergedError(
             f"{error} in iteration {i + 1:,}{began}\n  {kept}"
             "try a smaller learningRate, or look for values in the data that are not finite"

@@ -1,0 +1,151 @@
+"""Updates: one loss, one step of the networks that it trains."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn, optim
+
+from dianne.data.dataset import Dataset
+from dianne.errors import UsageError
+from dianne.learning.job import LearnJob, Rehearsal
+from dianne.learning.strategy import GradientOptions
+from dianne.learning.update import DivergedError, Update, checked_terms
+
+DATA = Dataset("Four", torch.eye(4), torch.ones(4, 1))
+
+
+def job_of(*networks: nn.Module) -> LearnJob:
+    return LearnJob(
+        networks, GradientOptions(), DATA, seed=1, optimizer=lambda network: optim.SGD(network.parameters(), 0.1)
+    )
+
+
+def state(network: nn.Module) -> list[list]:
+    return [value.tolist() for value in network.state_dict().values()]
+
+
+@pytest.mark.parametrize(
+    ("terms", "text"),
+    [
+        (None, "a strategy's loss must return a dict with the key 'loss', found NoneType"),
+        (torch.zeros(()), "a strategy's loss must return a dict with the key 'loss', found Tensor"),
+        ({}, "a strategy's loss must return a dict with the key 'loss', found an empty dict"),
+        (
+            {"cost": torch.zeros(()), "kl": torch.zeros(())},
+            "a strategy's loss must return a dict with the key 'loss', found the keys cost, kl",
+        ),
+        (
+            {"loss": torch.zeros(3)},
+            "the term 'loss' of a strategy's loss must be a scalar tensor, found shape [3]",
+        ),
+        ({"loss": 1.5}, "the term 'loss' of a strategy's loss must be a scalar tensor, found float"),
+        (
+            {"loss": torch.zeros(()), "kl": torch.zeros(2, 1)},
+            "the term 'kl' of a strategy's loss must be a scalar tensor, found shape [2, 1]",
+        ),
+    ],
+)
+def test_terms_against_the_contract_are_refused(terms, text):
+    network = nn.Linear(4, 1)
+    before = state(network)
+    update = job_of(network).update(lambda: terms, trains=(network,))
+    with pytest.raises(UsageError) as fault:
+        update()
+    assert str(fault.value) == text
+    assert state(network) == before
+
+
+def test_an_update_steps_once_and_gives_its_terms_back_detached():
+    network = nn.Linear(4, 1)
+    start = copy.deepcopy(network)
+
+    def loss(scale):
+        value = network(DATA.inputs).mean()
+        return {"loss": scale * value, "value": value}
+
+    terms = job_of(network).update(loss, trains=(network,))(3.0)
+    assert network.bias.item() == pytest.approx(start.bias.item() - 0.1 * 3)
+    assert terms["loss"].item() == pytest.approx(3 * start(DATA.inputs).mean().item())
+    assert [name for name, term in terms.items() if term.requires_grad] == []
+
+
+def test_gradients_of_the_last_call_are_forgotten():
+    network = nn.Linear(4, 1)
+    update = job_of(network).update(lambda: {"loss": network(DATA.inputs).mean()}, trains=(network,))
+    biases = []
+    for _ in range(3):
+        update()
+        biases.append(network.bias.item())
+    assert biases[2] - biases[1] == pytest.approx(biases[1] - biases[0]) == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_loss_that_is_no_finite_number_leaves_the_weights_alone(value):
+    network = nn.Linear(4, 1)
+    before = state(network)
+    update = job_of(network).update(lambda: {"loss": network(DATA.inputs).sum() * value}, trains=(network,))
+    with pytest.raises(DivergedError, match=r"^the loss is (nan|inf|-inf)$"):
+        update()
+    assert state(network) == before
+
+
+def test_networks_that_are_not_trained_stay_as_they_are():
+    critic, actor = nn.Linear(1, 1), nn.Linear(4, 1)
+    before = state(critic), state(actor)
+    update = job_of(critic, actor).update(
+        lambda: {"loss": critic(actor(DATA.inputs)).mean()}, trains=(actor,)
+    )
+    update()
+    assert state(critic) == before[0]
+    assert state(actor) != before[1]
+
+
+def test_gradients_that_reach_another_network_do_not_leak_into_its_own_update():
+    critic, actor = nn.Linear(1, 1), nn.Linear(4, 1)
+    job = job_of(critic, actor)
+    act = job.update(lambda: {"loss": critic(actor(DATA.inputs)).mean()}, trains=(actor,))
+    judge = job.update(lambda: {"loss": critic.bias.sum()}, trains=(critic,))
+    start = critic.bias.item()
+    act()
+    judge()
+    assert critic.bias.item() == pytest.approx(start - 0.1)
+
+
+def test_two_updates_of_one_network_share_its_optimizer():
+    first, second = nn.Linear(4, 1), nn.Linear(4, 1)
+    job = job_of(first, second)
+    one = job.update(lambda: {"loss": first(DATA.inputs).mean()}, trains=(first,))
+    both = job.update(lambda: {"loss": first(DATA.inputs).mean()}, trains=(first, second))
+    assert isinstance(one, Update)
+    assert isinstance(both, Update)
+    assert one.optimizers[0] is both.optimizers[0]
+    assert both.optimizers[0] is not both.optimizers[1]
+
+
+def test_networks_of_nobody_cannot_be_trained():
+    job = job_of(nn.Linear(4, 1))
+    with pytest.raises(UsageError) as fault:
+        job.update(lambda: {}, trains=(nn.Linear(4, 1),))
+    assert str(fault.value) == "an update can only train networks of its own job (job.networks)"
+
+
+def test_a_rehearsed_update_computes_its_loss_and_changes_nothing():
+    network = nn.Linear(4, 1)
+    before = state(network)
+    rehearsal = Rehearsal((network,), GradientOptions(), DATA)
+    terms = rehearsal.update(lambda: {"loss": network(DATA.inputs).mean()}, trains=(network,))()
+    assert checked_terms(terms)["loss"].shape == ()
+    assert state(network) == before
+
+
+def test_a_rehearsal_gives_batches_of_the_right_shapes_without_values():
+    batch = next(Rehearsal((), GradientOptions(batch_size=7), DATA).batches)
+    assert (batch.input.shape, batch.target.shape) == ((7, 4), (7, 1))
+    assert {batch.input.device.type, batch.target.device.type} == {"meta"}
+
+
+def test_noise_and_batches_have_streams_of_their_own():
+    one, other = job_of(), job_of()
+    torch.randn(100, generator=other.noise)  # a strategy that draws more
+    assert next(one.batches).input.tolist() == next(other.batches).input.tolist()
