@@ -42,6 +42,7 @@ class ClassificationEvaluationStrategy(EvaluationStrategy):
             + (result == own).int().cumsum(1).gather(1, truth.unsqueeze(1)).squeeze(1)
             - 1
         )
+        rank[result.isnan().any(1)] = len(self.labels)  # nothing that is not a number is right
         tops = {f"top {n}": (rank < n).double() for n in (3, 5) if n < len(self.labels)}
         self.means.add(accuracy=(rank == 0).double(), **tops)
         cells = truth * len(self.labels) + result.argmax(1)

@@ -40,7 +40,7 @@ class VariationalAutoEncoderEvaluationStrategy(EvaluationStrategy):
         """Keep what the batches need."""
         self.encoder, self.decoder = job.networks
         self.criterion = job.criterion()
-        self.noise = job.noise
+        self.generator, self.size = job.noise, job.size
         self.sample_size = job.options.sample_size
         self.means = Means()
 
@@ -49,8 +49,11 @@ class VariationalAutoEncoderEvaluationStrategy(EvaluationStrategy):
         mean, stdev = self.encoder(batch.input).chunk(2, dim=1)  # (b, z) each
         kl = standard_normal_divergence(mean, stdev)  # (b,)
         reconstruction = torch.zeros_like(kl)
-        for _ in range(self.sample_size):
-            latents = mean + stdev * torch.randn(mean.shape, generator=self.noise)
+        if self.means.size == 0:  # drawn for all samples at once, so that the size of a batch does not matter
+            self.noise = torch.randn(self.size, self.sample_size, mean.shape[1], generator=self.generator)
+        noise = self.noise[self.means.size : self.means.size + len(mean)]  # (b, s, z)
+        for one in noise.unbind(1):
+            latents = mean + stdev * one
             reconstruction += self.criterion(self.decoder(latents), batch.target) / self.sample_size
         self.means.add(**{"negative ELBO": reconstruction + kl, "reconstruction": reconstruction, "kl": kl})
 

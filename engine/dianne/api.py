@@ -13,9 +13,10 @@ from dianne.errors import UsageError, suggest
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate as evaluate_job
 from dianne.jobs import learn as learn_job
-from dianne.jobs.prepare import Member
+from dianne.jobs.prepare import Member, module_keys, resolve_networks
 from dianne.network.file import read
-from dianne.network.network import Network, resolve
+from dianne.network.library import Library
+from dianne.network.network import Network
 from dianne.options import TYPED, Given, bind
 from dianne.runtime import instances
 from dianne.runtime.instances import Deployed
@@ -87,8 +88,9 @@ class Workspace:
         """A network with its parameters filled in, its shapes known; raises as `learn`."""
         member = Member("network", read(self.folder.find("networks", network)))
         given = {key: Given(value, TYPED) for key, value in parameters.items()}
-        bound = bind("describe", [member.consumer()], given)
-        return resolve(member.file, bound.get(member.name).model_dump())
+        library = Library(self.folder)
+        bound = bind("describe", [member.consumer()], given, modules=module_keys([member], library, given))
+        return resolve_networks([member], bound, library)[network]
 
     def dataset(self, name: str, part: str | None = None) -> Dataset:
         """A dataset in memory: all of it, or the part that its descriptor names ("train", "test").

@@ -37,7 +37,13 @@ class Criterion(ABC):
         Raises:
             UsageError: the samples differ in their number of values.
         """
-        flat_output, flat_target = output.flatten(1), target.flatten(1)  # (b, n)
+        if len(output) != len(target):
+            raise UsageError(
+                f"the network's result has {len(output)} samples, but the target has {len(target)}; "
+                "every sample needs a target of its own"
+            )
+        flat_output = output.reshape(len(output), -1)  # (b, n)
+        flat_target = target.reshape(len(target), -1)
         if flat_output.shape != flat_target.shape:
             found, expected = list(output.shape[1:]), list(target.shape[1:])
             raise UsageError(
@@ -131,6 +137,10 @@ class GaussianDivergence(Criterion):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """(b, 2 z) and (b, 2 z) -> (b,)."""
+        if output.shape[1] % 2:
+            raise UsageError(
+                f"criterion GKL needs means and as many deviations, found {output.shape[1]} values"
+            )
         mean, stdev = output.chunk(2, dim=1)  # (b, z) each
         other_mean, other_stdev = target.chunk(2, dim=1)
         ratio = ((stdev + 1e-6) / (other_stdev + 1e-6)) ** 2

@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MANY = 20  # more valid words than this are not listed in full
+
 
 class DianneError(Exception):
     """A fault that the user can mend; its text is the whole explanation."""
@@ -65,7 +67,8 @@ def suggest(word: str, known: Iterable[str], what: str = "known") -> str:
     matches = difflib.get_close_matches(_fold(word), folded, n=1, cutoff=0.6)
     if matches:
         return f"; did you mean '{folded[matches[0]]}'?"
-    return f"; {what}: {', '.join(names)}"
+    shown = names if len(names) <= MANY else [*names[:MANY], "…"]
+    return f"; {what}: {', '.join(shown)}"
 
 
 def _fold(word: str) -> str:

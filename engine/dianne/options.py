@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -26,6 +27,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
+from dianne.document import read_scalar
 from dianne.errors import ConfigError, Problem, UsageError, suggest
 from dianne.registry import Registry
 
@@ -34,8 +36,14 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Names = Annotated[
+    list[str],
+    BeforeValidator(lambda v: [part.strip() for part in v.split(",")] if isinstance(v, str) else v),
+]
 
 
+ModuleKeys = Mapping[str, list[tuple[str, str]]]
+"""By key as a user writes it (`Dropout.rate`, `Encoder.hidden1.output`): networks, and the key inside."""
 TYPED = "command line"  # the origin of what the user wrote, whether in a shell or in Python
 
 
@@ -135,6 +143,10 @@ def explain(error: ErrorDetails) -> str:
         return f"expected a list, found {found}"
     if kind.startswith(("dict_", "model_", "mapping_")):
         return f"expected keys and values, found {found}"
+    if kind in ("too_short", "too_long"):
+        bound, word = ("min_length", "least") if kind == "too_short" else ("max_length", "most")
+        items = "item" if limits[bound] == 1 else "items"
+        return f"expected at {word} {limits[bound]} {items}, found {found}"
     words = {
         "greater_than": "more than {gt}",
         "greater_than_equal": "at least {ge}",
@@ -208,6 +220,8 @@ class Bound:
 
     settings: list[Setting]
     _objects: dict[str, BaseModel]
+    overrides: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """For each network the keys of modules that were set, such as {"hidden1.output": 10}."""
 
     def of(self, consumer: str, options: type[OptionsT]) -> OptionsT:
         """The options of a consumer, as an object of the class that it declared."""
@@ -229,6 +243,7 @@ def bind(
     consumers: Iterable[Consumer],
     given: Mapping[str, Given],
     networks: Iterable[tuple[str, ...]] = (),
+    modules: ModuleKeys | None = None,
 ) -> Bound:
     """Give every consumer its options.
 
@@ -241,22 +256,28 @@ def bind(
         consumers: all that may read options.
         given: by key, plain or aimed (`Encoder.hidden`).
         networks: for each network the prefixes that aim at it: role and name.
+        modules: the keys of modules inside networks that can be set, such as `Dropout.rate`.
 
     Raises:
         ConfigError: keys that nobody declares, values of the wrong kind; all of them at once.
     """
-    binder = _Binder(source, dict(given), list(networks))
+    binder = _Binder(source, dict(given), list(networks), modules or {})
     for consumer in consumers:
         binder.add(consumer)
     return binder.finish()
 
 
 class _Binder:
-    def __init__(self, source: str, given: dict[str, Given], networks: list[tuple[str, ...]]):
+    def __init__(
+        self, source: str, given: dict[str, Given], networks: list[tuple[str, ...]], modules: ModuleKeys
+    ):
         self.source = source
+        self.modules = modules
+        self.overrides: dict[str, dict[str, Any]] = {}
         self.given = given
         self.networks = networks
         self.known: dict[str, None] = {}
+        self.readers: dict[str, dict[str, None]] = {}
         self.aims: dict[str, None] = {}
         self.used: set[str] = set()
         self.settings: dict[str, Setting] = {}
@@ -267,6 +288,9 @@ class _Binder:
         self.aims.update(dict.fromkeys(consumer.aims))
         fields = keys(consumer.options)
         self.known.update(dict.fromkeys(fields))
+        for key in fields:
+            if consumer.aims:
+                self.readers.setdefault(key, {})[consumer.aims[0]] = None
         source = {key: self._lookup(key, consumer) for key in fields}
         values = {key: self.given[name].value for key, name in source.items() if name}
         bound: BaseModel | None = None
@@ -314,16 +338,36 @@ class _Binder:
         for key, given in self.given.items():
             if key in self.used:
                 continue
+            if key in self.modules:
+                self._override(key, given)
+                continue
             aim, dot, last = key.rpartition(".")
-            if dot and aim not in self.aims:
-                message = f"nothing here is called '{aim}'{suggest(aim, self.aims)}"
+            inside = {known.rpartition(".")[2] for known in self.modules if known.startswith(f"{aim}.")}
+            if dot and inside and aim not in self.aims:
+                message = f"{aim} has no key '{last}'{suggest(last, inside, 'keys')}"
+            elif dot and aim not in self.aims:
+                names = {known.rpartition(".")[0] for known in self.modules}
+                message = f"nothing here is called '{aim}'{suggest(aim, {*self.aims, *names})}"
+            elif dot and last in self.known:
+                other = next((found for found in self.readers.get(last, {}) if found != aim), None)
+                remedy = f"'{other}' does" if other else f"write it without '{aim}.'"
+                message = f"nothing of '{aim}' reads '{last}'; {remedy}"
             else:
                 message = f"nothing here reads '{last}'{suggest(last, self.known, 'options')}"
             where = f"option '{key}'" + ("" if given.origin == TYPED else f" ({given.origin})")
             self.problems[Problem(where, message)] = None
         if self.problems:
             raise ConfigError(self.source, self.problems)
-        return Bound(list(self.settings.values()), self.objects)
+        return Bound(list(self.settings.values()), self.objects, self.overrides)
+
+    def _override(self, key: str, given: Given) -> None:
+        """Note a key of modules; whether the value fits is seen when the network is checked."""
+        value = read_scalar(given.value) if isinstance(given.value, str) else given.value
+        readers = []
+        for network, inside in self.modules[key]:
+            self.overrides.setdefault(network, {})[inside] = value
+            readers.append(network)
+        self.settings[key] = Setting(key, value, given.origin, readers)
 
 
 def _single(key: str, choice: Choice, default: str) -> type[BaseModel]:

@@ -43,12 +43,13 @@ class StrategyError(DianneError):
 def strategies(folder: Folder) -> dict[str, StrategyFile]:
     """All strategies in files, by class name; the workspace's own hide shipped ones."""
     classes: dict[str, tuple[ast.ClassDef, Path]] = {}
-    for path in folder.files("strategies").values():
+    for path in folder.walk("strategies"):
         for node in _classes(path):
             classes.setdefault(node.name, (node, path))
+    nodes = {name: node for name, (node, _) in classes.items()}
     found = {}
     for name, (node, path) in classes.items():
-        kind = _kind(name, {key: value[0] for key, value in classes.items()})
+        kind = _kind(name, nodes)
         if kind and not name.startswith("_"):
             summary = (ast.get_docstring(node) or "").split("\n")[0]
             found[name] = StrategyFile(name, kind, summary, path)
@@ -63,13 +64,26 @@ def _classes(path: Path) -> list[ast.ClassDef]:
     return [node for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
-def _kind(name: str, classes: dict[str, ast.ClassDef], depth: int = 0) -> str | None:
-    """Which contract a class follows, judged by the names of its bases."""
-    if depth > 20 or name not in classes:
-        return next((kind for kind in (LEARNING, EVALUATION) if depth and name.endswith(kind)), None)
-    bases = [ast.unparse(base).rsplit(".", 1)[-1] for base in classes[name].bases]
-    kinds = (_kind(base, classes, depth + 1) for base in bases if base != name)
-    return next((kind for kind in kinds if kind), None)
+def _kind(name: str, classes: dict[str, ast.ClassDef]) -> str | None:
+    """Which contract a class follows, judged by the names of its bases and theirs."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        current = waiting.pop(0)
+        if current in seen or current not in classes:
+            continue
+        seen.add(current)
+        bases = [ast.unparse(base).rsplit(".", 1)[-1] for base in classes[current].bases]
+        for base in bases:
+            for kind in (LEARNING, EVALUATION):
+                if base not in classes and base.endswith(kind):
+                    return kind
+        waiting += bases
+    return None
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind == EVALUATION else 'a'} {kind}"
 
 
 def find(folder: Folder, name: str, kind: str) -> type:
@@ -91,14 +105,16 @@ def find(folder: Folder, name: str, kind: str) -> type:
     for candidate in (name, name + kind):
         if candidate in known:
             if known[candidate].kind != kind:
-                raise UsageError(f"{candidate} is an {known[candidate].kind}, and this needs a {kind}")
+                raise UsageError(f"{candidate} is {_a(known[candidate].kind)}, and this needs {_a(kind)}")
             return _class_of(_load_file(known[candidate].path), candidate)
         if candidate in points:
             return points[candidate].load()  # type: ignore[no-any-return]
     own = folder.root / "strategies"
     _refuse_broken_files(own)
-    options = [key for key, strategy in known.items() if strategy.kind == kind]
-    hint = suggest(name, [*options, *points], "strategies")
+    options = [key for key, strategy in known.items() if strategy.kind == kind] + list(points)
+    if not name.endswith(kind):  # compare short names with a short name
+        options = [key.removesuffix(kind) for key in options]
+    hint = suggest(name, options, "strategies")
     raise UsageError(f"there is no {kind} '{name}' in {display(own)}/ or among those that ship{hint}")
 
 
@@ -136,7 +152,8 @@ def _class_of(module: ModuleType, name: str) -> type:
 
 
 def _load_file(path: Path) -> ModuleType:
-    ships = path.is_relative_to(shipped("strategies"))
+    path = path.resolve()
+    ships = path.is_relative_to(shipped("strategies").resolve())
     name = f"dianne.strategies.{path.stem}" if ships else f"dianne_workspace_{path.stem}"
     known = sys.modules.get(name)
     if known is not None and known.__file__ == str(path) and ships:

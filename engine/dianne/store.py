@@ -15,8 +15,10 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,8 @@ class Manifest:
         network: its name.
         text: its YAML.
         parameters: the values of its parameters.
+        texts: the YAML of the networks inside it, by name.
+        overrides: keys of modules that were set for the job, such as `Dropout.rate`.
         blob: sha256 of the weights.
         job: identifier, command, networks, dataset, options and seed of the job.
         iteration: how many iterations these weights have learned.
@@ -61,6 +65,8 @@ class Manifest:
     network: str
     text: str
     parameters: dict[str, Any]
+    texts: dict[str, str] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
     blob: str = ""
     job: dict[str, Any] = field(default_factory=dict)
     iteration: int = 0
@@ -79,10 +85,12 @@ def check_tag(tag: str) -> str:
         UsageError: it is empty, too long, or holds a character that commands need for themselves.
     """
     bad = sorted({sign for sign in tag if sign in ":,~=" or sign.isspace() or not sign.isprintable()})
+    message = "1 to 100 characters without blanks and without : , ~ ="
     if not tag or len(tag) > 100 or bad:
-        found = f"'{''.join(bad)}'" if bad else "nothing" if not tag else f"{len(tag)} characters"
-        message = "1 to 100 characters without blanks and without : , ~ ="
-        raise UsageError(f"'{tag}' cannot be a tag: a tag has {message}; found {found}")
+        found = repr("".join(bad)) if bad else "nothing" if not tag else f"{len(tag)} characters"
+        raise UsageError(f"{tag!r} cannot be a tag: a tag has {message}; found {found}")
+    if len(_safe(tag)) > 250:
+        raise UsageError(f"'{tag}' cannot be a tag: its letters need too much space in the name of a file")
     return tag
 
 
@@ -117,9 +125,13 @@ class Store:
         """
         ref = self._ref(network, tag)
         try:
-            return ref.read_text(encoding="ascii").strip()
+            found = _identifier(ref)
         except FileNotFoundError:
-            known = [unquote(p.name) for p in ref.parent.iterdir()] if ref.parent.is_dir() else []
+            known = (
+                [unquote(p.name) for p in ref.parent.iterdir() if p.suffix != ".tmp"]
+                if ref.parent.is_dir()
+                else []
+            )
             if known:
                 hint = suggest(tag, known, f"tags of {network}")
             else:
@@ -127,6 +139,9 @@ class Store:
             raise UsageError(f"{network} has no tag '{tag}'{hint}") from None
         except OSError as error:
             raise StoreError(f"{display(ref)}: cannot be read: {error.strerror}") from error
+        if not found:
+            raise StoreError(f"{display(ref)}: its content was changed; restore it from a copy")
+        return found
 
     def has(self, network: str, tag: str) -> bool:
         """Whether a network has a tag."""
@@ -191,13 +206,16 @@ class Store:
             StoreError: it cannot be written; the tag is as it was.
         """
         import safetensors.torch
+        import torch
 
         ref = self._ref(manifest.network, tag)
         try:
-            blob = self._write(
-                "blobs", safetensors.torch.save({k: v.contiguous() for k, v in weights.items()})
-            )
-            parent = ref.read_text(encoding="ascii").strip() if ref.is_file() else manifest.parent
+            tensors = {
+                name: value.detach().clone(memory_format=torch.contiguous_format)
+                for name, value in weights.items()
+            }
+            blob = self._write("blobs", safetensors.torch.save(tensors))
+            parent = _identifier(ref) if ref.is_file() else manifest.parent
             created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
             entries = {**asdict(manifest), "blob": blob, "parent": parent, "created": created}
             text = json.dumps(entries, indent=1, sort_keys=True, default=str) + "\n"
@@ -211,7 +229,7 @@ class Store:
     def _write(self, kind: str, content: bytes) -> str:
         identifier = hashlib.sha256(content).hexdigest()
         path = self._path(kind, identifier)
-        if not path.is_file():
+        if not path.is_file() or path.read_bytes() != content:  # a spoilt file is mended
             _replace(path, content)
         return identifier
 
@@ -243,9 +261,15 @@ def _replace(path: Path, content: bytes) -> None:
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with suppress(OSError):  # the file is in place, and not every file system can do this
+            os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _identifier(ref: Path) -> str | None:
+    found = ref.read_bytes().strip()
+    return found.decode() if re.fullmatch(b"[0-9a-f]{64}", found) else None
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
@@ -263,16 +287,30 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) 
     if differences:
         lines = "\n".join(f"  {line}" for line in differences)
         raise MisfitError(f"{source} does not fit the network; nothing was loaded\n{lines}")
-    module.load_state_dict(dict(weights))
+    module.load_state_dict(dict(weights), strict=False)  # shared weights have one name of several
+
+
+def named_weights(module: nn.Module) -> dict[str, Tensor]:
+    """All weights and buffers by name; those that modules share once, under the first of their names."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in module.state_dict(keep_vars=True).items():
+        if id(value) not in seen:
+            seen.add(id(value))
+            found[name] = value.detach()
+    return found
 
 
 def _differences(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[str]:
-    wanted = module.state_dict()
+    wanted = named_weights(module)
     for name, tensor in wanted.items():
         if name not in weights:
             yield f"{name}: missing from the tag"
         elif weights[name].shape != tensor.shape:
             yield f"{name}: stored {tuple(weights[name].shape)}, the network has {tuple(tensor.shape)}"
+        elif weights[name].is_floating_point() != tensor.is_floating_point():
+            stored, own = (str(one.dtype).removeprefix("torch.") for one in (weights[name], tensor))
+            yield f"{name}: stored {stored}, the network has {own}"
     for name in weights:
         if name not in wanted:
             yield f"{name}: stored, but the network has no such weight"

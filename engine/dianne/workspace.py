@@ -47,11 +47,12 @@ class Folder:
     def files(self, kind: str) -> dict[str, Path]:
         """All files of a kind by name (the file's stem); the workspace's own hide shipped ones."""
         found: dict[str, Path] = {}
-        for path in self._walk(kind):
+        for path in self.walk(kind):
             found.setdefault(path.stem, path)
         return found
 
-    def _walk(self, kind: str) -> Iterator[Path]:
+    def walk(self, kind: str) -> Iterator[Path]:
+        """All files of a kind, the workspace's own first."""
         for place in self.places(kind):
             yield from sorted(
                 path

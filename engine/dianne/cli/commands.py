@@ -51,7 +51,7 @@ def _words(metavar: str) -> Callable[[Any], Any]:
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-def _split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[str], dict[str, str]]:
+def _split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[str], dict[str, Any]]:
     """Positional words and options, in any order."""
     plain = [word for word in words if "=" not in word]
     if not len(names) - optional <= len(plain) <= len(names):
@@ -76,8 +76,16 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     \b
       dianne learn Encoder,Decoder MNIST strategy=VariationalAutoEncoder latentDims=2 tag=vae
       dianne learn MLP MNIST tag=mlp
+      dianne learn job.yaml learningRate=1e-4
     """
-    (networks, dataset), options = _split(words, "NETWORKS", "DATASET")
+    if words and words[0].endswith((".yaml", ".yml")):
+        (path,), typed = _split(words, "JOB.yaml")
+        from dianne.jobs.file import read_job
+
+        networks, dataset, options = read_job(Path(path))
+        options |= typed
+    else:
+        (networks, dataset), options = _split(words, "NETWORKS", "DATASET")
     from dianne.cli.progress import Screen
     from dianne.jobs.learn import LearnRun, prepare
 
@@ -289,3 +297,48 @@ def strategies(words: tuple[str, ...], as_json: bool) -> None:
         listings.show_strategy(_folder(), plain[0], as_json)
     else:
         listings.list_strategies(_folder(), as_json)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@_json
+def check(files: tuple[Path, ...], as_json: bool) -> int:
+    """Check network, dataset and job files; print every fault as file:line:column.
+
+    \b
+      dianne check networks/*.yaml
+    """
+    from dianne.cli.check import check_files
+
+    return check_files(_folder(), files, as_json)
+
+
+@cli.command()
+@click.argument("kind", type=click.Choice(["network", "dataset", "job"]))
+def schema(kind: str) -> None:
+    """Print a JSON Schema, with which editors complete and check files."""
+    from dianne.cli.check import schema_of
+
+    show_json(schema_of(_folder(), kind), indent=1)
+
+
+@cli.command()
+@_words("[TYPE]")
+@_json
+@click.option("--markdown", is_flag=True, help="Print all types as a page of documentation.")
+def modules(words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
+    """List the module types of the catalog, or tell all about one.
+
+    \b
+      dianne modules Convolution
+    """
+    plain, _ = _split(words, "TYPE", optional=1)
+    from dianne.cli.modules import list_modules, show_module
+    from dianne.network import reference
+
+    if markdown:
+        print(reference.markdown(), end="")
+    elif plain:
+        show_module(reference.entry(plain[0]), as_json)
+    else:
+        list_modules(reference.entries(), as_json)

@@ -23,9 +23,9 @@ def show(message: str) -> None:
     results.print(Text(message))
 
 
-def show_json(value: Any) -> None:
-    """A result for machines, on one line."""
-    print(json.dumps(value, default=str))
+def show_json(value: Any, indent: int | None = None) -> None:
+    """A result for machines, on one line unless an indent is given."""
+    print(json.dumps(value, default=str, indent=indent))
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -64,15 +64,15 @@ class Dataset:
 
     def batch(self, indices: Tensor | slice) -> Batch:
         """The samples at (b,) int64 `indices`, as float32."""
-        inputs = self.inputs[indices]
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.to(torch.float32).div_(255)
+        inputs = _floats(self.inputs[indices])
+        if self.inputs.dtype == torch.uint8:
+            inputs.div_(255)
         if self.autoencode:
             return Batch(inputs, inputs)
         targets = self.targets[indices]
-        if self.labels:
-            targets = functional.one_hot(targets, len(self.labels)).to(torch.float32)
-        return Batch(inputs, targets)
+        return Batch(
+            inputs, functional.one_hot(targets, len(self.labels)).float() if self.labels else _floats(targets)
+        )
 
     def without_data(self, size: int) -> Batch:
         """A batch on torch's meta device: shapes, but no values."""
@@ -90,7 +90,7 @@ class Dataset:
         last = max(chosen.indices) if chosen.indices else (chosen.stop or chosen.start + 1) - 1
         if last >= size:
             hint = ""
-            if chosen.stop == size + 1 and "," in chosen.text:
+            if chosen.start < size and chosen.stop == size + 1 and "," in chosen.text:
                 both = f"{chosen.start},{size - 1} or {chosen.start}:{size}"
                 hint = f"; a comma includes both ends: write {both}"
             raise UsageError(
@@ -107,6 +107,11 @@ class Dataset:
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
         return digest.hexdigest()
+
+
+def _floats(values: Tensor) -> Tensor:
+    """float32 values in memory of their own, so that a batch can be changed without touching the dataset."""
+    return values.to(torch.float32, copy=values._base is not None)
 
 
 def part(described: Described, name: str) -> Range | None:

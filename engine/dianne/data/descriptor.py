@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from dianne.document import Document, load
 from dianne.errors import suggest
 from dianne.options import NonNegativeInt, Options, PositiveInt, explain, keys
 from dianne.workspace import Folder
 
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _SLICE = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*")
 
 
@@ -67,7 +68,25 @@ def parse_range(value: object) -> Range:
     return Range(text, start, stop)
 
 
-RangeOption = Annotated[Range, BeforeValidator(parse_range)]
+RangeOption = Annotated[
+    Range,
+    BeforeValidator(parse_range),
+    WithJsonSchema({"type": ["string", "integer", "array"], "items": {"type": "integer"}}),
+]
+
+
+def _checksum(text: str) -> str:
+    if not _SHA256.fullmatch(text):
+        raise ValueError(f"expected 64 hexadecimal digits, found '{text}'")
+    return text.lower()
+
+
+def _label(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # a class may be called true
+    if not isinstance(value, str | int):
+        raise ValueError(f"expected text or a whole number, found {value}")  # noqa: TRY004  # for pydantic
+    return str(value)
 
 
 class Source(Options):
@@ -75,7 +94,7 @@ class Source(Options):
 
     urls: list[str] = Field(min_length=1)
     """Mirrors, tried in this order."""
-    sha256: Annotated[str, AfterValidator(lambda text: text.lower())] = Field(pattern="^[0-9a-fA-F]{64}$")
+    sha256: Annotated[str, AfterValidator(_checksum)]
     """Checksum of the file's content, after a .gz around it is taken off."""
 
 
@@ -90,7 +109,9 @@ class Descriptor(Options):
     """Which reader understands its files: IDX or sklearn."""
     description: str = ""
     """One sentence for people."""
-    labels: list[str | int] | None = None
+    labels: (
+        list[Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": ["string", "integer"]})]] | None
+    ) = None
     """Names of the classes, by index; a set with labels is a classification set."""
     input_dims: list[PositiveInt] | None = None
     """Shape of one input sample."""
@@ -126,7 +147,7 @@ class Described:
     @property
     def labels(self) -> list[str] | None:
         """Names of the classes, if it is a classification set."""
-        return [str(label) for label in self.descriptor.labels] if self.descriptor.labels else None
+        return self.descriptor.labels or None
 
 
 def describe(folder: Folder, name: str) -> Described:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,17 +33,24 @@ def open_dataset(folder: Folder, described: Described, progress: Progress | None
         ConfigError: its type is unknown.
         DataError: files are missing or spoilt.
     """
-    kind = described.descriptor.type
-    try:
-        reader = READERS.get(kind)
-    except UsageError as error:
-        where = described.document.where(("type",))
-        raise ConfigError(described.document.source, [Problem(where, str(error))]) from error
-    dataset = reader(folder, described, progress)
+    dataset = reader_of(described)(folder, described, progress)
     frame, pad = described.descriptor.frame, described.descriptor.pad
     inputs = _framed(dataset.inputs, frame) if frame else dataset.inputs
     inputs = functional.pad(inputs, (pad, pad, pad, pad)) if pad else inputs
     return replace(dataset, inputs=inputs)
+
+
+def reader_of(described: Described) -> Reader:
+    """The reader of a descriptor's type.
+
+    Raises:
+        ConfigError: its type is unknown.
+    """
+    try:
+        return READERS.get(described.descriptor.type)
+    except UsageError as error:
+        where = described.document.where(("type",))
+        raise ConfigError(described.document.source, [Problem(where, str(error))]) from error
 
 
 def parse_idx(data: bytes, name: str) -> np.ndarray[Any, Any]:
@@ -55,7 +63,13 @@ def parse_idx(data: bytes, name: str) -> np.ndarray[Any, Any]:
     Raises:
         DataError: the header is wrong, or there are fewer or more values than it says.
     """
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES or len(data) < 4 + 4 * data[3]:
+    if (
+        len(data) < 4
+        or data[:2] != b"\0\0"
+        or data[2] not in _IDX_TYPES
+        or not data[3]
+        or len(data) < 4 + 4 * data[3]
+    ):
         raise DataError(f"{name}: is no IDX file: it begins with {data[:4].hex(' ') or 'nothing'}")
     shape = struct.unpack(f">{data[3]}I", data[4 : 4 + 4 * data[3]])
     kind = np.dtype(_IDX_TYPES[data[2]])
@@ -81,38 +95,61 @@ def read_idx(folder: Folder, described: Described, progress: Progress | None) ->
     arrays = {
         name: parse_idx(data, name) for name, data in contents(folder, described, names, progress).items()
     }
-    inputs = _tensor(np.concatenate([arrays[name] for name in descriptor.inputs]))
-    targets = _tensor(np.concatenate([arrays[name] for name in descriptor.targets])).to(torch.int64)
+    inputs = _joined(described, {name: arrays[name] for name in descriptor.inputs})
+    targets = _joined(described, {name: arrays[name] for name in descriptor.targets})
     if inputs.dim() == 3:
         inputs = inputs.unsqueeze(1)  # (n, 1, height, width)
-    if descriptor.input_dims:
-        inputs = inputs.reshape(len(inputs), *_fitting(described, tuple(inputs.shape[1:])))
-    return _checked(described, inputs, targets)
+    return _made(described, inputs, targets)
 
 
-def _fitting(described: Described, found: tuple[int, ...]) -> list[int]:
-    dims = described.descriptor.input_dims or []
-    if prod(dims) != prod(found):
-        where = described.document.where(("inputDims",))
-        message = f"inputDims: the files hold samples of {list(found)}, which is not {dims}"
-        raise ConfigError(described.document.source, [Problem(where, message)])
-    return dims
+def _joined(described: Described, arrays: dict[str, np.ndarray[Any, Any]]) -> Tensor:
+    """Arrays (n, ...) of one shape, one behind the other."""
+    if len({array.shape[1:] for array in arrays.values()}) > 1:
+        found = ", ".join(f"{name} {list(array.shape[1:])}" for name, array in arrays.items())
+        raise DataError(f"{described.name}: its files hold samples of different shapes: {found}")
+    return _tensor(np.concatenate(list(arrays.values())))
+
+
+def _misfit(described: Described, key: str, message: str) -> ConfigError:
+    where = described.document.where((key,), of_key=key not in described.document.data)
+    return ConfigError(described.document.source, [Problem(where, message)])
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=True))
 
 
-def _checked(described: Described, inputs: Tensor, targets: Tensor) -> Dataset:
+def _made(described: Described, inputs: Tensor, targets: Tensor) -> Dataset:
+    """A dataset, shaped as its descriptor asks and checked."""
+    descriptor, labels = described.descriptor, described.labels
+    if descriptor.input_dims:
+        if prod(descriptor.input_dims) != prod(inputs.shape[1:]):
+            found, dims = list(inputs.shape[1:]), descriptor.input_dims
+            message = f"inputDims: the files hold samples of {found}, which is not {dims}"
+            raise _misfit(described, "inputDims", message)
+        inputs = inputs.reshape(len(inputs), *descriptor.input_dims)
+    for key in ("frame", "pad"):
+        if getattr(descriptor, key) and inputs.dim() != 4:
+            found = list(inputs.shape[1:])
+            raise _misfit(
+                described, key, f"{key}: needs images [planes, height, width], but the samples are {found}"
+            )
+    if not len(inputs):
+        raise DataError(f"{described.name}: holds no samples")
     if len(inputs) != len(targets):
         raise DataError(f"{described.name}: has {len(inputs):,} inputs, but {len(targets):,} targets")
-    labels = described.labels
-    if labels and len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < len(labels):
-        found = f"{int(targets.min())} to {int(targets.max())}"
+    if not labels:
+        return Dataset(described.name, inputs, targets)
+    classes = targets.to(torch.int64)
+    if not torch.equal(classes.to(targets.dtype), targets):
+        odd = targets[classes.to(targets.dtype) != targets][0]
+        raise DataError(f"{described.name}: its targets are classes, but the files hold {float(odd):g}")
+    low, high = int(classes.min()), int(classes.max())
+    if low < 0 or high >= len(labels):
         raise DataError(
-            f"{described.name}: its targets are the classes {found}, but it has {len(labels)} labels"
+            f"{described.name}: its targets are the classes {low} to {high}, but it has {len(labels)} labels"
         )
-    return Dataset(described.name, inputs, targets, labels)
+    return Dataset(described.name, inputs, classes, labels)
 
 
 @READERS.register("sklearn")
@@ -120,12 +157,21 @@ def read_sklearn(folder: Folder, described: Described, progress: Progress | None
     """A dataset that comes inside scikit-learn; pixels are stored as uint8, 255 for the largest value."""
     import sklearn.datasets  # here, because it takes a second that other datasets need not pay
 
-    loaders = [name for name in dir(sklearn.datasets) if name.startswith("load_")]
-    loader = described.descriptor.loader or ""
-    if loader not in loaders:
-        where = described.document.where(("loader",))
-        message = f"scikit-learn has no loader '{loader}'{suggest(loader, loaders, 'loaders')}"
-        raise ConfigError(described.document.source, [Problem(where, message)])
+    found = [name for name in dir(sklearn.datasets) if name.startswith("load_")]
+    alone = [name for name in found if _needs_nothing(getattr(sklearn.datasets, name))]
+    loader = described.descriptor.loader
+    if loader is None:
+        raise _misfit(described, "loader", "type sklearn needs a 'loader', such as load_digits")
+    if loader not in found:
+        raise _misfit(
+            described, "loader", f"scikit-learn has no loader '{loader}'{suggest(loader, alone, 'loaders')}"
+        )
+    if loader not in alone:
+        raise _misfit(
+            described,
+            "loader",
+            f"scikit-learn's '{loader}' gives no samples by itself; loaders: {', '.join(alone)}",
+        )
     bunch = getattr(sklearn.datasets, loader)()
     if "images" in bunch:
         pixels = torch.from_numpy(bunch["images"]).to(torch.float32)
@@ -133,7 +179,13 @@ def read_sklearn(folder: Folder, described: Described, progress: Progress | None
     else:
         inputs = torch.from_numpy(bunch["data"]).to(torch.float32)
     targets = torch.from_numpy(bunch["target"])
-    return _checked(described, inputs, targets.to(torch.int64 if described.labels else torch.float32))
+    return _made(described, inputs, targets if described.labels else targets.to(torch.float32))
+
+
+def _needs_nothing(loader: Callable[..., Any]) -> bool:
+    """Whether a function of sklearn.datasets gives numbers without being told a file or a name."""
+    required = [p for p in inspect.signature(loader).parameters.values() if p.default is p.empty]
+    return not required and "images" not in loader.__name__
 
 
 def _framed(images: Tensor, frame: list[int]) -> Tensor:

@@ -35,8 +35,8 @@ def evaluate(
     """
     begin = time.perf_counter()
     noise = torch.Generator().manual_seed(derive(seed, "noise"))
-    job = EvaluationJob(networks, options, dataset.labels, noise)
-    modes = [network.training for network in networks]
+    job = EvaluationJob(networks, options, dataset.labels, len(dataset), noise)
+    modes = {module: module.training for network in networks for module in network.modules()}
     for network in networks:
         network.eval()
     try:
@@ -48,8 +48,8 @@ def evaluate(
                 tick(min(start + options.batch_size, len(dataset)))
             result = judge.result()
     finally:
-        for network, mode in zip(networks, modes, strict=True):
-            network.train(mode)
+        for module, mode in modes.items():
+            module.training = mode
     result.seconds = time.perf_counter() - begin
     result.strategy = strategy.__name__
     return result

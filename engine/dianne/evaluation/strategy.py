@@ -30,12 +30,14 @@ class EvaluationJob:
         networks: in the order of the strategy's roles, in evaluation mode.
         options: an object of the strategy's class `Options`.
         labels: names of the classes, if the dataset has classes.
+        size: samples in the dataset.
         noise: random numbers for the strategy's own use, from the job's seed.
     """
 
     networks: tuple[nn.Module, ...]
     options: Any
     labels: list[str] | None
+    size: int
     noise: torch.Generator
 
     def criterion(self) -> Criterion:

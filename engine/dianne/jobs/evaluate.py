@@ -14,10 +14,10 @@ from dianne.data.readers import open_dataset
 from dianne.errors import UsageError
 from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
-from dianne.jobs.prepare import choose_range, labels_of, layered, names_of, typed
+from dianne.jobs.prepare import check_number, choose_range, labels_of, layered, names_of, typed
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
-from dianne.network.network import restore
+from dianne.network.resolve import restore
 from dianne.options import Bound, Consumer, NonNegativeInt, Options, bind
 from dianne.store import Manifest, Store, load_weights
 from dianne.workspace import Folder
@@ -81,11 +81,7 @@ def prepare(
         raise UsageError(
             f"{strategy.__name__} is no EvaluationStrategy: derive it from dianne.EvaluationStrategy"
         )
-    if len(strategy.roles) != len(names):
-        roles = ", ".join(strategy.roles)
-        raise UsageError(
-            f"{strategy.__name__} takes {len(strategy.roles)} networks ({roles}), found {len(names)}"
-        )
+    check_number(strategy, strategy.roles, names)
     if "criterion" not in strategy.Options.model_fields:
         learned.pop("criterion", None)
     bound = bind(
@@ -117,7 +113,9 @@ def stored_network(store: Store, manifest: Manifest, source: str) -> Graph:
     Raises:
         StoreError: the weights are missing, spoilt, or do not fit.
     """
-    network = restore(manifest.text, manifest.network, manifest.parameters, f"the network of {source}")
+    network = restore(
+        manifest.text, manifest.network, manifest.parameters, manifest.texts, manifest.overrides
+    )
     graph = network.build(0)
     load_weights(graph, store.weights(manifest), source)
     graph.eval()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from pydantic import Field
 
 from dianne import plugins
 from dianne.data.dataset import Dataset
@@ -26,19 +27,22 @@ from dianne.jobs.prepare import (
     labels_of,
     layered,
     members,
+    module_keys,
     names_of,
     read_networks,
     resolve_networks,
     typed,
 )
+from dianne.learning.begin import fit_statistics, freeze
 from dianne.learning.job import LearnJob, Rehearsal
 from dianne.learning.loop import Loop, LoopOptions, Report, Watcher, Weights
 from dianne.learning.methods import METHODS
 from dianne.learning.strategy import LearningStrategy, Terms
 from dianne.network.graph import Graph
+from dianne.network.library import Library
 from dianne.network.network import Network
-from dianne.options import Bound, Consumer, NonNegativeInt, PositiveInt, bind
-from dianne.plugins import user_code
+from dianne.options import Bound, Consumer, Names, NonNegativeInt, PositiveInt, bind
+from dianne.plugins import StrategyError, user_code
 from dianne.seeds import derive, new_seed
 from dianne.store import Manifest, MisfitError, Store, check_tag, load_weights
 from dianne.workspace import Folder
@@ -57,6 +61,8 @@ class LearnOptions(LoopOptions):
     """Start from new weights even if the tag has some."""
     seed: NonNegativeInt | None = None
     """Where all random numbers come from; drawn and recorded if left out."""
+    fixed: Names = Field(default_factory=list)
+    """Modules that do not learn: `encoder.hidden1`, `Encoder.*`, `conv*`."""
     validation_interval: PositiveInt = 1000
     """Iterations between evaluations on validationSet."""
 
@@ -152,7 +158,7 @@ def prepare(
     """
     names = names_of(networks)
     given = dict(options)
-    wanted = str(given.pop("strategy", DEFAULT_STRATEGY))
+    wanted = str(given.pop("strategy", None) or DEFAULT_STRATEGY)
     strategy = plugins.find(folder, wanted, plugins.LEARNING)
     if not issubclass(strategy, LearningStrategy):
         raise UsageError(
@@ -160,6 +166,7 @@ def prepare(
         )
     described = describe(folder, dataset)
     team = members(strategy, strategy.roles, read_networks(folder, names))
+    library = Library(folder)
     labels = labels_of(described, {**strategy.defaults, **given})
     bound = bind(
         "learn",
@@ -171,6 +178,7 @@ def prepare(
         ],
         layered((strategy.__name__, strategy.defaults_for(labels)), typed(given)),
         networks=[(member.role, member.name) for member in team],
+        modules=module_keys(team, library, given),
     )
     data = bound.of("data", LearnDataOptions)
     train = choose_range(bound, described, "trainSet", "train")
@@ -182,7 +190,7 @@ def prepare(
         if tag is not None:
             check_tag(tag)
     identifier = uuid.uuid4().hex[:12]
-    resolved = resolve_networks(team, bound)
+    resolved = resolve_networks(team, bound, library)
     return PreparedLearn(
         folder, strategy, team, resolved, described, bound, train, data.validation_set, evaluation, identifier
     )
@@ -220,11 +228,14 @@ class LearnRun:
         self.validation = view(full, job.validation, job.data) if job.validation else None
         self._rehearse(train)
         self.graphs = self._start_weights()
-        torch.manual_seed(derive(self.seed, "dropout"))
+        fit_statistics(self.graphs, train)
+        freeze({(m.name, m.role): self.graphs[m.name] for m in job.team}, job.options.fixed)
         strategy, learn_job = self._set_up(train)
         self.watcher.start(job, getattr(learn_job.options, "batch_size", 0))
         loop = Loop(strategy, learn_job, self.graphs, job.options, self._store, _Validating(self), self.stop)
-        outcome = loop.run()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, "dropout"))
+            outcome = loop.run()
         return LearnResult(
             job.identifier, job.tag, list(self.graphs), outcome.iteration, outcome.terms,
             outcome.seconds, outcome.history, self.validations, outcome.stopped,
@@ -234,20 +245,24 @@ class LearnRun:
         """One iteration without data: finds shapes that do not fit before any work is done."""
         networks = tuple(self.job.networks[member.name].build_without_data() for member in self.job.team)
         options = self.job.bound.get(self.job.strategy.__name__)
-        with user_code(self.job.strategy.__name__), torch.random.fork_rng(devices=[]):
-            strategy = self.job.strategy()
-            strategy.setup(Rehearsal(networks, options, train))
-            strategy.process_iteration(0)
+        try:
+            with user_code(self.job.strategy.__name__), torch.random.fork_rng(devices=[]):
+                strategy = self.job.strategy()
+                strategy.setup(Rehearsal(networks, options, train))
+                strategy.process_iteration(0)
+        except StrategyError as error:
+            if "meta tensor" not in str(error.__cause__):  # it looked at values, and there are none
+                raise
 
     def _set_up(self, train: Dataset) -> tuple[LearningStrategy, LearnJob]:
         bound = self.job.bound
         roles = {self.graphs[member.name]: member.role for member in self.job.team}
 
-        def optimizer(network: torch.nn.Module) -> torch.optim.Optimizer:
+        def optimizer(network: torch.nn.Module) -> torch.optim.Optimizer | None:
             role = roles[network]  # type: ignore[index]
             name = bound.get(f"{role}.method").method  # type: ignore[attr-defined]
             weights = [weight for weight in network.parameters() if weight.requires_grad]
-            return METHODS.get(name).build(weights, bound.get(f"{role}.{name}"))
+            return METHODS.get(name).build(weights, bound.get(f"{role}.{name}")) if weights else None
 
         options = bound.get(self.job.strategy.__name__)
         learn_job = LearnJob(tuple(self.graphs.values()), options, train, self.seed, optimizer)
@@ -292,21 +307,25 @@ class LearnRun:
         self.before = max(manifest.iteration for manifest in manifests.values())
         self.watcher.note(f"starting from '{tag}', which has learned {self.before:,} iterations")
 
-    def _store(self, weights: Weights, iteration: int, terms: dict[str, float], snapshot: bool) -> None:
-        if iteration == 0 and self.before:
-            return  # these are the weights that the tag has already
+    def _store(self, weights: Weights, iteration: int, terms: dict[str, float], snapshot: bool) -> bool:
+        if iteration == 0 and (self.before or any(self.store.has(name, self.job.tag) for name in weights)):
+            has = self.before and all(self.store.has(name, self.job.tag) for name in weights)
+            return bool(has) and not self.job.options.clean  # they have learned nothing in this job
         total = self.before + iteration
         tag = f"{self.job.tag}@{total}" if snapshot else self.job.tag
         for name, tensors in weights.items():
             self.store.put(tag, self._manifest(self.job.networks[name], total, terms), tensors)
+        return True
 
     def _manifest(self, network: Network, iteration: int, terms: dict[str, float]) -> Manifest:
         job = self.job
-        parent = job.options.init_tag
+        parent = None if job.options.clean else job.options.init_tag
         return Manifest(
             network=network.name,
             text=network.file.document.text,
             parameters=network.parameters,
+            texts=network.texts(),
+            overrides=network.overrides,
             job={
                 "id": job.identifier,
                 "command": "learn",

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.alias_generators import to_snake
+
 from dianne.data.descriptor import Described, Range
-from dianne.errors import ConfigError, Problem, UsageError
-from dianne.network.file import NetworkFile, read
-from dianne.network.network import Network, resolve
-from dianne.options import TYPED, Bound, Consumer, Given
+from dianne.errors import ConfigError, DianneError, Problem, UsageError
+from dianne.network.arguments import schema
+from dianne.network.file import NetworkFile, Node, read
+from dianne.network.library import Library
+from dianne.network.network import Network
+from dianne.network.resolve import resolve
+from dianne.options import TYPED, Bound, Consumer, Given, ModuleKeys, keys
 from dianne.workspace import Folder
 
 
@@ -40,16 +45,23 @@ def names_of(networks: str | Iterable[str]) -> list[str]:
     return names
 
 
+def check_number(strategy: type, roles: tuple[str, ...], names: list[str]) -> None:
+    """Raise UsageError if there are more or fewer networks than roles."""
+    if len(names) != len(roles):
+        wanted = f"{len(roles)} network{'s' if len(roles) > 1 else ''} ({', '.join(roles)})"
+        raise UsageError(f"{strategy.__name__} takes {wanted}, found {len(names)}: {', '.join(names)}")
+
+
 def members(strategy: type, roles: tuple[str, ...], files: list[NetworkFile]) -> list[Member]:
     """Give each network its role.
 
     Raises:
         UsageError: there are more or fewer networks than roles.
     """
-    if len(files) != len(roles):
-        wanted = f"{len(roles)} network{'s' if len(roles) > 1 else ''} ({', '.join(roles)})"
-        found = ", ".join(file.name for file in files)
-        raise UsageError(f"{strategy.__name__} takes {wanted}, found {len(files)}: {found}")
+    check_number(strategy, roles, [file.name for file in files])
+    twice = [file.name for n, file in enumerate(files) if file.name in [f.name for f in files[:n]]]
+    if twice:
+        raise UsageError(f"{twice[0]} is named twice; every role needs a network of its own")
     return [Member(role, file) for role, file in zip(roles, files, strict=True)]
 
 
@@ -58,7 +70,31 @@ def read_networks(folder: Folder, names: list[str]) -> list[NetworkFile]:
     return [read(folder.find("networks", name)) for name in names]
 
 
-def resolve_networks(team: list[Member], bound: Bound) -> dict[str, Network]:
+def module_keys(team: list[Member], library: Library, given: Mapping[str, Any]) -> ModuleKeys:
+    """The keys of modules that options can set: by a module's name or type, maybe behind its network's."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    if not any("." in key for key in given):
+        return found
+    for member in team:
+        for node in member.file.nodes:
+            for key in _keys_of(node, library):
+                for who in dict.fromkeys((node.name, node.type)):
+                    for prefix in ("", f"{member.name}.", f"{member.role}."):
+                        targets = found.setdefault(f"{prefix}{who}.{key}", [])
+                        if (member.name, f"{who}.{key}") not in targets:
+                            targets.append((member.name, f"{who}.{key}"))
+    return found
+
+
+def _keys_of(node: Node, library: Library) -> Iterable[str]:
+    try:
+        kind = library.find(node.type)
+    except DianneError:
+        return []  # said in full when the network is checked
+    return keys(kind.options() if isinstance(kind, NetworkFile) else schema(kind))  # type: ignore[arg-type]
+
+
+def resolve_networks(team: list[Member], bound: Bound, library: Library) -> dict[str, Network]:
     """All networks with their parameters filled in.
 
     Raises:
@@ -68,7 +104,12 @@ def resolve_networks(team: list[Member], bound: Bound) -> dict[str, Network]:
     faults: list[ConfigError] = []
     for member in team:
         try:
-            resolved[member.name] = resolve(member.file, bound.get(member.name).model_dump())
+            resolved[member.name] = resolve(
+                member.file,
+                bound.get(member.name).model_dump(),
+                library,
+                bound.overrides.get(member.name),
+            )
         except ConfigError as error:
             faults.append(error)
     if len(faults) == 1:
@@ -97,13 +138,13 @@ def choose_range(bound: Bound, described: Described, word: str, part_name: str) 
     Raises:
         UsageError: both options are given.
     """
-    settings = {setting.key: setting for setting in bound.settings}
-    given = [key for key in ("range", word) if settings[key].value is not None]
+    data = bound.get("data")
+    given: list[Range] = [found for key in ("range", to_snake(word)) if (found := getattr(data, key))]
     if len(given) == 2:
         raise UsageError(f"range and {word} mean the same; give one of them")
     if given:
-        chosen: Range = settings[given[0]].value
-        return chosen
+        return given[0]
+    settings = {setting.key: setting for setting in bound.settings}
     part = described.descriptor.parts.get(part_name)
     if part is None:
         return Range("all")

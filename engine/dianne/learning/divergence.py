@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dianne.learning.update import Update
+from dianne.store import named_weights
 
 KEEP_INTERVAL = 100  # iterations; copying the weights that often costs under 1 % of a small job
 
@@ -28,9 +29,13 @@ class GoodWeights:
 
     def before(self, iteration: int) -> None:
         """Copy the weights from time to time; they count as good once their loss is known."""
-        if iteration % KEEP_INTERVAL == 0:
+        if iteration % KEEP_INTERVAL == 0 and not (self._candidate and self._candidate[0] == iteration):
             copies = {name: copy_weights(network) for name, network in self.networks.items()}
             self._candidate = (iteration, copies)
+
+    def stored(self, iteration: int, weights: Any) -> None:
+        """Weights that were copied to be stored; they count as good once the next loss is known."""
+        self._candidate = (iteration, weights)
 
     def after(self) -> None:
         """The loss of the weights seen by `before` was finite."""
@@ -41,7 +46,7 @@ class GoodWeights:
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and buffers by name, on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    return {name: value.cpu().clone() for name, value in named_weights(network).items()}
 
 
 def first_bad_module(networks: Mapping[str, nn.Module], updates: Iterable[Update]) -> str | None:

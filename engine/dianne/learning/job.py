@@ -12,7 +12,7 @@ from torch import nn, optim
 from dianne.data.dataset import Dataset
 from dianne.data.sampling import Sampler
 from dianne.errors import UsageError
-from dianne.learning.strategy import Job, LossFunction
+from dianne.learning.strategy import Job, LossFunction, Terms
 from dianne.learning.update import Update, checked_terms
 from dianne.seeds import derive
 
@@ -25,7 +25,7 @@ class LearnJob(Job):
         options: of the strategy.
         dataset: the samples to learn from.
         seed: of the job.
-        optimizer: makes the optimizer of one network, as its options say.
+        optimizer: makes the optimizer of one network, as its options say; none where nothing learns.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class LearnJob(Job):
         options: Any,
         dataset: Dataset,
         seed: int,
-        optimizer: Callable[[nn.Module], optim.Optimizer],
+        optimizer: Callable[[nn.Module], optim.Optimizer | None],
     ):
         self.networks = networks
         self.options = options
@@ -45,7 +45,7 @@ class LearnJob(Job):
             self.batches = Sampler(dataset, options.batch_size, sampling, derive(seed, "data"))
         self.updates: list[Update] = []
         self._make_optimizer = optimizer
-        self._optimizers: dict[nn.Module, optim.Optimizer] = {}
+        self._optimizers: dict[nn.Module, optim.Optimizer | None] = {}
 
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:
         """As the contract says."""
@@ -54,7 +54,8 @@ class LearnJob(Job):
                 raise UsageError("an update can only train networks of its own job (job.networks)")
             if network not in self._optimizers:
                 self._optimizers[network] = self._make_optimizer(network)
-        self.updates.append(Update(loss, [self._optimizers[network] for network in trains]))
+        optimizers = [found for network in trains if (found := self._optimizers[network])]
+        self.updates.append(Update(loss, optimizers))
         return self.updates[-1]
 
 
@@ -76,4 +77,8 @@ class Rehearsal(Job):
 
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:  # noqa: ARG002
         """An update that computes its loss and changes nothing."""
-        return lambda *arguments: checked_terms(loss(*arguments))
+
+        def rehearse(*arguments: Any) -> Terms:
+            return {name: term.detach() for name, term in checked_terms(loss(*arguments)).items()}
+
+        return rehearse

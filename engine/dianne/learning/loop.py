@@ -74,7 +74,8 @@ class Watcher(Protocol):
         """Every `traceInterval` iterations, and at the end."""
 
 
-Store = Callable[[Weights, int, dict[str, float], bool], None]  # weights, iteration, terms, snapshot?
+Store = Callable[[Weights, int, dict[str, float], bool], bool]
+"""Takes weights, iterations, terms, and whether it is a snapshot; tells whether the tag has the weights."""
 
 
 class Loop:
@@ -119,6 +120,20 @@ class Loop:
         last = self.options.max_iterations
         begin = time.perf_counter()
         terms: Terms = {}
+
+        def report() -> None:
+            if outcome.iteration and not (
+                outcome.history and outcome.history[-1].iteration == outcome.iteration
+            ):
+                seconds = time.perf_counter() - begin
+                outcome.history.append(Report(outcome.iteration, numbers(terms), seconds))
+                self.watcher.report(outcome.history[-1])
+
+        def store(snapshot: bool) -> None:
+            weights = self._weights()
+            good.stored(outcome.iteration, weights)
+            self.store(weights, outcome.iteration, numbers(terms), snapshot)
+
         for i in range(last):
             outcome.stopped = self.stop()
             if outcome.stopped:
@@ -126,21 +141,23 @@ class Loop:
             good.before(i)
             try:
                 terms = self._iterate(i)
+                good.after()
+                outcome.iteration = done = i + 1
+                self.watcher.tick(done, terms)
+                if _due(self.options.trace_interval, done):
+                    report()
+                if _due(self.options.store_interval, done):
+                    store(True)
+                if _due(self.options.sync_interval, done) and done != last:
+                    store(False)
+                if done == last:
+                    self._weights()
             except DivergedError as error:
                 raise self._give_up(error, good, i) from error
-            good.after()
-            outcome.iteration = done = i + 1
-            self.watcher.tick(done, terms)
-            if _due(self.options.trace_interval, done) or done == last:
-                outcome.history.append(Report(done, numbers(terms), time.perf_counter() - begin))
-                self.watcher.report(outcome.history[-1])
-            if _due(self.options.store_interval, done):
-                self.store(self._weights(), done, numbers(terms), True)
-            if _due(self.options.sync_interval, done) and done != last:
-                self.store(self._weights(), done, numbers(terms), False)
+        report()
         outcome.terms = numbers(terms)
         if outcome.iteration:
-            self.store(self._weights(), outcome.iteration, outcome.terms, False)
+            store(False)
         outcome.seconds = time.perf_counter() - begin
         return outcome
 
@@ -150,6 +167,9 @@ class Loop:
         if not isinstance(progress, LearnProgress):
             found = type(progress).__name__
             raise UsageError(f"process_iteration must return a LearnProgress, found {found}")
+        if "loss" not in progress.terms:
+            found = ", ".join(progress.terms) or "no terms"
+            raise UsageError(f"a LearnProgress must have the term 'loss', found {found}")
         terms = checked_terms(progress.terms)
         if terms["loss"].device.type == "cpu":
             refuse_infinite(float(terms["loss"]))
@@ -161,7 +181,7 @@ class Loop:
         for name, tensors in weights.items():
             for key, tensor in tensors.items():
                 if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                    raise DivergedError(f"{name}.{key} holds values that are not finite; it is not stored")
+                    raise DivergedError(f"{name}.{key} holds values that are not finite")
         return weights
 
     def _give_up(self, error: DivergedError, good: GoodWeights, i: int) -> DivergedError:
@@ -169,8 +189,9 @@ class Loop:
         began = f"; the first values that are not finite come from {place}" if place else ""
         kept = ""
         if good.iteration is not None:
-            self.store(good.weights, good.iteration, {}, False)
-            kept = f"the last good weights kept, those of iteration {good.iteration:,}, are under the tag; "
+            stored = self.store(good.weights, good.iteration, {}, False)
+            place = f"those of iteration {good.iteration:,}, are under the tag"
+            kept = f"the last good weights kept, {place}; " if stored else "nothing was stored; "
         return DivergedError(
             f"{error} in iteration {i + 1:,}{began}\n  {kept}"
             "try a smaller learningRate, or look for values in the data that are not finite"

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from torch import nn, optim
 
 from dianne import options as declare
-from dianne.options import Choice, NonNegativeFloat, PositiveFloat, Probability
+from dianne.options import Choice, PositiveFloat, Probability
 from dianne.registry import Registry
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -64,6 +64,13 @@ class StochasticGradientDescent(Method):
         """Share of the last step that is added to this one."""
         nesterov: _Decay = 0.0
         """Momentum after Nesterov: the gradient is taken where the momentum leads. Excludes momentum."""
+
+        @field_validator("nesterov")
+        @classmethod
+        def _alone(cls, nesterov: float, info: ValidationInfo) -> float:
+            if nesterov and info.data.get("momentum"):
+                raise ValueError("nesterov and momentum exclude each other; give one of them")
+            return nesterov
 
     @staticmethod
     def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
@@ -152,7 +159,7 @@ class Adam(Method):
         """How slowly the average of gradients forgets."""
         beta2: _Decay = 0.999
         """How slowly the average of squares forgets."""
-        epsilon: NonNegativeFloat = 1e-8
+        epsilon: PositiveFloat = 1e-8
         """Added to the divisor."""
 
     @staticmethod

@@ -61,7 +61,9 @@ def checked_terms(terms: object) -> Terms:
         UsageError: there is no scalar tensor "loss", or a term is no scalar.
     """
     if not isinstance(terms, dict) or "loss" not in terms:
-        found = f"the keys {', '.join(terms)}" if isinstance(terms, dict) else type(terms).__name__
+        found = type(terms).__name__
+        if isinstance(terms, dict):
+            found = f"the keys {', '.join(terms)}" if terms else "an empty dict"
         raise UsageError(f"a strategy's loss must return a dict with the key 'loss', found {found}")
     for name, term in terms.items():
         if not isinstance(term, Tensor) or term.dim():

@@ -4,53 +4,99 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, get_type_hints
+import typing
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PydanticSchemaGenerationError,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from torch import nn
 
 from dianne.errors import suggest
-from dianne.network.catalog import inferable
-from dianne.network.expressions import ExpressionError, Scalar, substitute
+from dianne.network.catalog import MODULES, inferable
+from dianne.network.expressions import ExpressionError, substitute
 from dianne.network.file import NetworkFile, Node
 from dianne.options import Options, explain, keys
+
+if TYPE_CHECKING:
+    from dianne.network.network import Network
+
+_NOT_FOR_FILES = ("device", "dtype")  # where a network lives is a matter of the job
+
+
+class _Plain(Options):
+    """Keys as the constructor spells them, for classes that are not of the catalog."""
+
+    model_config = ConfigDict(alias_generator=None, arbitrary_types_allowed=True)
 
 
 @functools.cache
 def schema(module: type[nn.Module]) -> type[BaseModel]:
     """An options class with a field for each argument of a constructor; inferable ones may be None."""
-    hints = get_type_hints(module.__init__, include_extras=True)
+    ours = any(found is module for _, found in MODULES.items())
+    hints = _hints(module)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(module).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or name in _NOT_FOR_FILES:
             continue
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         kind = hints.get(name, Any)
+        if name == "batch_first":
+            default = True  # the first dimension is the batch, everywhere in a network
         fields[name] = (kind | None, None) if name in inferable(module) else (kind, default)
-    return create_model(module.__name__, __base__=Options, **fields)
+    return create_model(module.__name__, __base__=Options if ours else _Plain, **fields)
 
 
-def bind_arguments(
-    file: NetworkFile, node: Node, module: type[nn.Module], parameters: dict[str, Scalar]
-) -> dict[str, Any] | None:
+def _hints(module: type[nn.Module]) -> dict[str, Any]:
+    """The kinds of a constructor's arguments, as far as pydantic can check them."""
+    try:
+        found = typing.get_type_hints(module.__init__, include_extras=True)
+    except (NameError, TypeError):
+        return {}
+    kept = {}
+    for name, kind in found.items():
+        try:
+            TypeAdapter(kind)
+        except PydanticSchemaGenerationError:
+            continue
+        kept[name] = kind
+    return kept
+
+
+def bind_arguments(network: Network, node: Node, module: type[nn.Module]) -> dict[str, Any] | None:
     """The arguments of one module, computed and checked; None if something is wrong with them.
 
-    What is wrong is noted in the file's document.
+    What is wrong is noted in the network's document.
     """
-    document, before = file.document, len(file.document.problems)
-    model = schema(module)  # type: ignore[arg-type]  # every class can be hashed, whatever mypy says
+    return _bind(network, node, schema(module))  # type: ignore[arg-type]  # a class can be hashed
+
+
+def bind_parameters(network: Network, node: Node, file: NetworkFile) -> dict[str, Any] | None:
+    """The parameters of a network inside another; as `bind_arguments`."""
+    return _bind(network, node, file.options())
+
+
+def _bind(network: Network, node: Node, model: type[BaseModel]) -> dict[str, Any] | None:
+    document, before = network.document, len(network.document.problems)
     known = keys(model)
+    written = {**node.arguments, **_overridden(network.overrides, node, known)}
     values: dict[str, Any] = {}
-    for key, written in node.arguments.items():
+    for key, text in written.items():
         if key not in known:
-            hint = suggest(key, [*known, "after"], "keys")
-            message = f"{node.name} ({node.type}): unknown key '{key}'{hint}"
+            hint = suggest(key, [*known, "after", "repeat", "share"], "keys")
+            message = f"{node.origin} ({node.type}): unknown key '{key}'{hint}"
             document.report((*node.path, key), message, of_key=True)
             continue
         try:
-            values[key] = substitute(written, parameters)
+            values[key] = substitute(text, network.parameters)
         except ExpressionError as error:
-            document.report((*node.path, key), f"{node.name} ({node.type}): {key}: {error}")
+            document.report((*node.path, key), f"{node.origin} ({node.type}): {key}: {error}")
     if len(document.problems) > before:
         return None
     try:
@@ -58,9 +104,18 @@ def bind_arguments(
     except ValidationError as error:
         for detail in error.errors():
             key = str(detail["loc"][0])
-            written = node.arguments.get(key)
-            computed = f" (from {written})" if isinstance(written, str) and "$" in written else ""
-            message = f"{node.name} ({node.type}): {key}: {explain(detail)}{computed}"
-            document.report((*node.path, *(part for part in detail["loc"] if part in known)), message)
+            text = written.get(key)
+            computed = f" (from {text})" if isinstance(text, str) and "$" in text else ""
+            message = f"{node.origin} ({node.type}): {key}: {explain(detail)}{computed}"
+            items = [part for part in detail["loc"][1:] if isinstance(part, int)]
+            document.report((*node.path, key, *items), message)
         return None
     return {name: getattr(bound, name) for name in type(bound).model_fields}
+
+
+def _overridden(overrides: Mapping[str, Any], node: Node, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What was set from outside: by the module's type, or, which counts more, by its name."""
+    found: dict[str, Any] = {}
+    for who in (node.type, node.origin, node.name):
+        found |= {key: overrides[f"{who}.{key}"] for key in known if f"{who}.{key}" in overrides}
+    return found

@@ -67,6 +67,8 @@ def evaluate(text: str, parameters: Mapping[str, Scalar]) -> Scalar:
     Raises:
         ExpressionError: bad syntax, an unknown name, a division by zero, a number beyond 2**63.
     """
+    if text.strip() in parameters:  # also names that are none in Python, such as 3x3
+        return parameters[text.strip()]
     if len(text) > _MAX_LENGTH:
         raise ExpressionError(f"an expression of {len(text):,} characters (at most {_MAX_LENGTH})")
     try:
@@ -83,7 +85,7 @@ def evaluate(text: str, parameters: Mapping[str, Scalar]) -> Scalar:
 
 
 def _value(node: ast.expr, names: Mapping[str, Scalar]) -> Any:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str | None):
         return node.value
     if isinstance(node, ast.Name):
         if node.id not in names:

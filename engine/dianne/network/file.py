@@ -18,23 +18,42 @@ from dianne.errors import suggest
 from dianne.options import Options
 
 KEYS = ("name", "description", "parameters", "modules")
-WIRING = ("type", "after")
+WIRING = ("type", "after", "share", "repeat")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+PARAMETER = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Node:
-    """One module of a file: `arguments` as written, `after` the modules whose results it takes."""
+    """One module of a file.
+
+    Attributes:
+        name: unique in the network.
+        type: "" if the file gives none.
+        arguments: as written.
+        after: the results it takes: a module's name, or `name.port` for one of several results.
+        share: the module whose weights it uses.
+        repeat: how often it stands in a row, as written; None for once.
+        origin: the key under which it is written; differs from the name for a repeated module.
+    """
 
     name: str
     type: str
     arguments: dict[str, Any]
-    after: list[str]
+    after: tuple[str, ...]
+    share: str | None = None
+    repeat: Any = None
+    origin: str = ""
 
     @property
     def path(self) -> tuple[str, str]:
         """Where it stands in the document."""
-        return ("modules", self.name)
+        return ("modules", self.origin)
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of the modules that it follows."""
+        return [ref.split(".")[0] for ref in self.after]
 
 
 @dataclass
@@ -45,8 +64,8 @@ class NetworkFile:
         document: text and places.
         name: of the network; the file's own name unless it says otherwise.
         description: free text.
-        parameters: defaults by name: numbers, texts, booleans.
-        nodes: in an order in which each comes after what it takes, as far as there is one.
+        parameters: defaults by name: numbers, texts, booleans; None for one that must be given.
+        nodes: as written, from top to bottom.
     """
 
     document: Document
@@ -56,10 +75,10 @@ class NetworkFile:
     nodes: list[Node] = field(default_factory=list)
 
     def options(self) -> type[BaseModel]:
-        """An options class with a field for each parameter, of the kind of its default."""
+        """An options class with a field for each parameter, of the kind of its default; required without."""
         fields: dict[str, Any] = {}
         for key, default in self.parameters.items():
-            fields[key] = (type(default) if default is not None else Any, default)
+            fields[key] = (Any, ...) if default is None else (type(default), default)
         return create_model(f"{self.name}Parameters", __base__=_Parameters, **fields)
 
 
@@ -90,7 +109,7 @@ def read_document(document: Document, name: str) -> NetworkFile:
     if "modules" not in data:
         document.report((), "has no 'modules'; write at least an Input and an Output")
         return file
-    file.nodes = _ordered(_nodes(document), document)
+    file.nodes = _nodes(document)
     return file
 
 
@@ -111,7 +130,7 @@ def _parameters(document: Document) -> dict[str, Any]:
     for key, value in given.items():
         if isinstance(value, dict | list):
             document.report(("parameters", key), f"parameter '{key}': expected a number or a text")
-        elif not key.isidentifier() or hasattr(BaseModel, key):
+        elif not PARAMETER.fullmatch(key) or hasattr(BaseModel, key):
             document.report(("parameters", key), f"'{key}' cannot be the name of a parameter", of_key=True)
         else:
             kept[key] = value
@@ -131,57 +150,53 @@ def _nodes(document: Document) -> list[Node]:
         if not isinstance(entry, dict):
             document.report(path, f"{name}: expected {{type: ...}}, found {_shown(entry)}")
             entry = {}
-        elif not isinstance(entry.get("type"), str):
+        elif not isinstance(entry.get("type"), str) and "share" not in entry:
             document.report(path, f"{name}: has no 'type'; write {{type: Linear, ...}}", of_key=True)
-        arguments = {key: value for key, value in entry.items() if key not in WIRING}
         kind = entry.get("type")
         previous = [nodes[-1].name] if nodes and kind != "Input" else []
-        after = _after(document, name, entry, modules, previous)
-        nodes.append(Node(name, kind if isinstance(kind, str) else "", arguments, after))
+        nodes.append(
+            Node(
+                name,
+                kind if isinstance(kind, str) else "",
+                {key: value for key, value in entry.items() if key not in WIRING},
+                tuple(_after(document, name, entry, modules) if "after" in entry else previous),
+                _reference(document, name, entry.get("share"), ("share",), modules, "shares the weights of"),
+                entry.get("repeat"),
+                name,
+            )
+        )
     return nodes
 
 
-def _after(
-    document: Document, name: str, entry: dict[str, Any], modules: dict[str, Any], previous: list[str]
-) -> list[str]:
-    if "after" not in entry:
-        return previous
+def _after(document: Document, name: str, entry: dict[str, Any], modules: dict[str, Any]) -> list[str]:
     given = entry["after"]
     sources = given if isinstance(given, list) else [given]
     kept = []
     for index, source in enumerate(sources):
-        path = ("modules", name, "after", index) if isinstance(given, list) else ("modules", name, "after")
-        if not isinstance(source, str) or source not in modules:
-            others = [other for other in modules if other != name]
-            hint = suggest(str(source), others, "modules")
-            document.report(path, f"{name}: follows '{source}', which is not there{hint}")
-        else:
-            kept.append(source)
+        key: tuple[str | int, ...] = ("after", index) if isinstance(given, list) else ("after",)
+        found = _reference(document, name, source, key, modules, "follows")
+        kept += [found] if found else []
     return kept
 
 
-def _ordered(nodes: list[Node], document: Document) -> list[Node]:
-    """The nodes so that each stands behind what it takes; the written order wherever that allows."""
-    waiting = list(nodes)
-    done: dict[str, Node] = {}
-    while waiting:
-        ready = next((node for node in waiting if all(source in done for source in node.after)), None)
-        if ready is None:
-            cycle = _cycle(waiting)
-            document.report(("modules", cycle[0]), f"a circle: {' -> '.join(cycle)}", of_key=True)
-            return []
-        waiting.remove(ready)
-        done[ready.name] = ready
-    return list(done.values())
+def _reference(
+    document: Document, name: str, ref: Any, key: tuple[str | int, ...], modules: dict[str, Any], verb: str
+) -> str | None:
+    """A reference to another module, if there is one of that name; else the fault is noted."""
+    if ref is None:
+        return None
+    base = str(ref).split(".")[0]
+    if isinstance(ref, str) and (base in modules or _repeated(base, modules)):
+        return ref
+    hint = suggest(str(ref), [other for other in modules if other != name], "modules")
+    document.report(("modules", name, *key), f"{name}: {verb} '{ref}', which is not there{hint}")
+    return None
 
 
-def _cycle(waiting: list[Node]) -> list[str]:
-    """The names around one circle, in the direction of the data, the first repeated at the end."""
-    source = {node.name: next(s for s in node.after if any(s == w.name for w in waiting)) for node in waiting}
-    path = [waiting[0].name]
-    while path[-1] not in path[:-1]:
-        path.append(source[path[-1]])
-    return path[path.index(path[-1]) :][::-1]
+def _repeated(name: str, modules: dict[str, Any]) -> bool:
+    """Whether a name such as `block3` is one copy of a module with `repeat`."""
+    entry = modules.get(name.rstrip("0123456789"))
+    return isinstance(entry, dict) and "repeat" in entry and name[-1:].isdigit()
 
 
 def _shown(value: Any) -> str:

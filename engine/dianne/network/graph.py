@@ -2,74 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import prod
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dianne.errors import UsageError
+from dianne.network.catalog import pick
 
 Shape = tuple[int, ...]
+State = dict[str, Tensor]
+Result = Tensor | tuple[Tensor, ...]
 
 
 class ShapeError(UsageError):
     """A network was given samples of a shape that it does not take."""
 
 
+@dataclass(frozen=True)
+class Wires:
+    """How modules are connected.
+
+    Attributes:
+        inputs: the shape of a sample for each input, in the order of `forward`'s arguments.
+        outputs: the modules whose results are returned.
+        after: the references that each module takes, `name` or `name.port`, in the order in which the
+            modules run; without inputs.
+        several: the modules whose result is a tuple.
+        memories: the size of the state of each Memory.
+    """
+
+    inputs: Mapping[str, Shape]
+    outputs: Sequence[str]
+    after: Mapping[str, Sequence[str]]
+    several: frozenset[str] = frozenset()
+    memories: Mapping[str, int] | None = None
+
+
 class Graph(nn.Module):
     """Runs modules in order, each on the results of the modules before it.
 
-    Weights are named by module, such as `hidden1.weight`.
+    Weights are named by module, such as `hidden1.weight`. A graph with a Memory, or with a graph inside that
+    has one, runs over sequences: its samples have time as their first dimension.
 
     Args:
         name: of the network, for messages.
-        modules: by name, in an order in which each comes after what it takes.
-        after: for each module the names of those whose results it takes; none for an input.
-        inputs: the shape of a sample for each input, in the order of `forward`'s arguments.
-        outputs: the modules whose results `forward` returns.
+        modules: by name.
+        wires: their connections.
     """
 
-    def __init__(
-        self,
-        name: str,
-        modules: Mapping[str, nn.Module],
-        after: Mapping[str, list[str]],
-        inputs: Mapping[str, Shape],
-        outputs: Iterable[str],
-    ):
+    def __init__(self, name: str, modules: Mapping[str, nn.Module], wires: Wires):
         super().__init__()
         self.network = name
-        self.inputs = dict(inputs)
-        self.outputs = list(outputs)
+        self.inputs = dict(wires.inputs)
+        self.outputs = list(wires.outputs)
+        self.ports = tuple(self.outputs) if len(self.outputs) > 1 else ()
+        self.memories = dict(wires.memories or {})
         for key, module in modules.items():
             # Not add_module: a module may bear the name of one of nn.Module's own methods ("half").
             self._modules[key] = module
-        named = dict(modules)
-        slots = {key: slot for slot, key in enumerate([*inputs, *(k for k in modules if k not in inputs)])}
-        self._slots = len(slots)
-        self._plan = [
-            (named[key], tuple(slots[source] for source in after[key]), slots[key])
-            for key in modules
-            if key not in inputs
-        ]
-        self._returned = [slots[key] for key in self.outputs]
-        self._chain = all(
-            sources == (slot - 1,) and slot == position + 1
-            for position, (_, sources, slot) in enumerate(self._plan)
-        ) and self._returned == [len(self._plan)]
+        self.recurrent: bool
+        inner = [key for key, module in modules.items() if isinstance(module, Graph) and module.recurrent]
+        self.recurrent = bool(self.memories or inner)
+        self._plan_steps(modules, wires)
 
-    def forward(self, *samples: Tensor) -> Tensor | tuple[Tensor, ...]:
+    def _plan_steps(self, modules: Mapping[str, nn.Module], wires: Wires) -> None:
+        """Number the results, so that running is a walk through a list of (function, sources, target)."""
+        slots = {key: slot for slot, key in enumerate([*wires.inputs, *self.memories])}
+        used = {ref for refs in wires.after.values() for ref in refs} | set(wires.outputs)
+        self._plan: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []
+        self._inner: dict[int, str] = {}  # position in the plan of a graph that has a state, and its name
+        for key, refs in wires.after.items():
+            if key in self.memories:
+                continue
+            module = modules[key]
+            raw = slots.setdefault(f"{key} whole" if key in wires.several else key, len(slots))
+            if isinstance(module, Graph) and module.recurrent:
+                self._inner[len(self._plan)] = key
+            self._plan.append((module, tuple(slots[ref] for ref in refs), raw))
+            for ref in sorted(used):
+                base, _, port = ref.partition(".")
+                if base == key and (port or key in wires.several):
+                    target = slots.setdefault(ref, len(slots))
+                    self._plan.append((partial(_pick, module, port), (raw,), target))
+        self._slots = len(slots)
+        self._returned = [slots[key] for key in self.outputs]
+        self._remembered = {key: slots[wires.after[key][0]] for key in self.memories}
+        self._chain = self._returned == [self._slots - 1] and all(
+            sources == (position,) and target == position + 1
+            for position, (_, sources, target) in enumerate(self._plan)
+        )
+
+    def forward(self, *samples: Tensor) -> Result:
         """Results for a batch.
 
         Args:
-            samples: for each input a tensor (b, *shape); another shape of as many values is reshaped.
+            samples: for each input a tensor (b, *shape), or (b, time, *shape) for a graph with a Memory;
+                another shape of as many values is reshaped.
 
         Returns:
-            One tensor (b, ...) for a single output, else a tuple in the order of `outputs`.
+            One tensor (b, ...) or (b, time, ...) for a single output, else a tuple in the order of `outputs`.
 
         Raises:
             ShapeError: a tensor does not have the values that its input takes.
         """
+        if self.recurrent:
+            return self.unroll(*samples)[0]
         values = self._checked(samples)
         if self._chain:
             value = values[0]
@@ -77,10 +119,67 @@ class Graph(nn.Module):
                 value = module(value)
             return value
         values.extend([values[0]] * (self._slots - len(values)))
-        for module, sources, slot in self._plan:
-            values[slot] = module(*[values[source] for source in sources])
+        for module, sources, target in self._plan:
+            values[target] = module(*[values[source] for source in sources])
+        return self._results(values)
+
+    def _results(self, values: list[Any]) -> Result:
         results = tuple(values[slot] for slot in self._returned)
         return results[0] if len(results) == 1 else results
+
+    # ------------------------------------------------------------------------------------------ sequences
+
+    def unroll(self, *sequences: Tensor, state: State | None = None) -> tuple[Result, State]:
+        """Run over time.
+
+        Args:
+            sequences: for each input a tensor (b, time, *shape).
+            state: of all memories; zeros if left out.
+
+        Returns:
+            Results (b, time, ...), and the state after the last step.
+        """
+        if any(sequence.dim() < 2 for sequence in sequences):
+            raise ShapeError(f"{self.network} has a Memory and takes sequences: (batch, time, ...)")
+        state = self.zero_state(len(sequences[0]), sequences[0]) if state is None else state
+        steps: list[tuple[Tensor, ...]] = []
+        for time in range(sequences[0].shape[1]):
+            result, state = self.step(*(sequence[:, time] for sequence in sequences), state=state)
+            steps.append(result if isinstance(result, tuple) else (result,))
+        results = tuple(torch.stack(values, dim=1) for values in zip(*steps, strict=True))
+        return (results[0] if len(results) == 1 else results), state
+
+    def step(self, *samples: Tensor, state: State) -> tuple[Result, State]:
+        """One step in time: samples (b, *shape) and a state give results (b, ...) and the next state."""
+        values: list[Any] = [*self._checked(samples), *(state[key] for key in self.memories)]
+        values.extend([values[0]] * (self._slots - len(values)))
+        after: State = {}
+        for position, (module, sources, target) in enumerate(self._plan):
+            arguments = [values[source] for source in sources]
+            key = self._inner.get(position)
+            if key is None:
+                values[target] = module(*arguments)
+                continue
+            mine = f"{key}/"
+            inner = {name.removeprefix(mine): v for name, v in state.items() if name.startswith(mine)}
+            graph = self._modules[key]
+            assert isinstance(graph, Graph)
+            result, inner = graph.step(*arguments, state=inner)
+            values[target] = result
+            after |= {f"{key}/{name}": value for name, value in inner.items()}
+        after |= {key: values[slot] for key, slot in self._remembered.items()}
+        return self._results(values), after
+
+    def zero_state(self, batch: int, like: Tensor) -> State:
+        """The state before a sequence: zeros (b, size) for each Memory, by name (`lstm1/h` inside others)."""
+        state = {key: like.new_zeros(batch, size) for key, size in self.memories.items()}
+        for key in self._inner.values():
+            graph = self._modules[key]
+            assert isinstance(graph, Graph)
+            state |= {f"{key}/{name}": value for name, value in graph.zero_state(batch, like).items()}
+        return state
+
+    # --------------------------------------------------------------------------------------------- shapes
 
     def _checked(self, samples: tuple[Tensor, ...]) -> list[Tensor]:
         if len(samples) != len(self.inputs):
@@ -95,3 +194,7 @@ class Graph(nn.Module):
                 sample = sample.reshape(len(sample), *shape)
             values.append(sample)
         return values
+
+
+def _pick(module: nn.Module, port: str, result: Any) -> Tensor:
+    return pick(module, result, port)

@@ -7,19 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from pydantic.alias_generators import to_camel
-from torch import Tensor, nn
+from torch import nn
 
-from dianne.document import parse
-from dianne.errors import UsageError, suggest
-from dianne.network.arguments import bind_arguments
-from dianne.network.catalog import MODULES, infer, joins
+from dianne.document import Document
+from dianne.errors import ConfigError, Problem
 from dianne.network.expressions import Scalar
-from dianne.network.file import NetworkFile, Node, read_document
-from dianne.network.graph import Graph, Shape
+from dianne.network.file import NetworkFile, Node
+from dianne.network.graph import Graph, Shape, Wires
 from dianne.seeds import derive
-
-_BATCH = 2  # of the tensors without data that find the shapes
 
 
 @dataclass(frozen=True)
@@ -40,14 +35,29 @@ class Network:
     Attributes:
         file: what it was read from.
         parameters: the values in use, by name.
-        shapes: of a sample behind each module, without the batch.
+        document: the file's document with all that is wrong.
+        nodes: the modules, in the order in which they run.
+        shapes: of a sample behind each module, or of a part of its result (`name.port`), without the batch.
+        overrides: keys of modules set from outside, as `hidden1.output`.
+        modules: without data, on torch's meta device.
+        arguments: of each module's constructor.
+        inner: the networks inside, by module.
+        several: the modules whose result is a tuple.
+        size: the number of modules, those inside others included.
     """
 
     file: NetworkFile
     parameters: dict[str, Scalar]
+    document: Document
+    nodes: list[Node] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
-    _modules: dict[str, nn.Module] = field(default_factory=dict)  # without data, on the meta device
-    _arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classes: dict[str, type[nn.Module]] = field(default_factory=dict)
+    inner: dict[str, Network] = field(default_factory=dict)
+    several: set[str] = field(default_factory=set)
+    size: int = 0
 
     @property
     def name(self) -> str:
@@ -57,140 +67,121 @@ class Network:
     @property
     def inputs(self) -> dict[str, Shape]:
         """Shapes of samples, by input."""
-        return {node.name: self.shapes[node.name] for node in self.file.nodes if node.type == "Input"}
+        return {node.name: self.shapes[node.name] for node in self.nodes if node.type == "Input"}
 
     @property
     def outputs(self) -> dict[str, Shape]:
         """Shapes of results, by output."""
-        return {node.name: self.shapes[node.name] for node in self.file.nodes if node.type == "Output"}
+        return {node.name: self.shapes[node.name] for node in self.nodes if node.type == "Output"}
 
     @property
     def labels(self) -> list[str] | None:
         """Names of the results' values, where an output has them."""
-        return next((m.labels for key in self.outputs if (m := self._modules[key]).labels), None)  # type: ignore[return-value]
+        found = (getattr(self.modules[key], "labels", None) for key in self.outputs)
+        return next((labels for labels in found if labels), None)
+
+    def texts(self) -> dict[str, str]:
+        """The files of all networks inside, by name: what must be kept to build this one again."""
+        found: dict[str, str] = {}
+        waiting = list(self.inner.values())
+        while waiting:
+            network = waiting.pop()
+            if network.name not in found:
+                found[network.name] = network.file.document.text
+                waiting += network.inner.values()
+        return found
 
     def rows(self) -> list[Row]:
         """The modules in the order in which they run."""
+        shared = {node.name: node.share for node in self.nodes if node.share}
         return [
             Row(
                 node.name,
-                node.type,
-                tuple(node.after),
+                node.type if node.name not in shared else f"{node.type} of {shared[node.name]}".strip(),
+                node.after,
                 self.shapes[node.name],
-                _count(self._modules[node.name]),
+                0 if node.name in shared else sum(w.numel() for w in self.modules[node.name].parameters()),
             )
-            for node in self.file.nodes
+            for node in self.nodes
         ]
 
-    def build(self, seed: int) -> Graph:
-        """The network with fresh weights, each module's drawn from a stream of its own."""
-        return self._graph({node.name: self._construct(node, seed) for node in self.file.nodes})
+    # ------------------------------------------------------------------------------------------- building
+
+    def build(self, seed: int, inside: tuple[str, ...] = ()) -> Graph:
+        """The network with fresh weights, each module's drawn from a stream of its own.
+
+        Args:
+            seed: of the job.
+            inside: the names of the network and modules around it.
+        """
+        path = inside or (self.name,)
+        modules = {node.name: self._construct(node, seed, path) for node in self.nodes}
+        for node in self.nodes:
+            if node.share:
+                share_weights(modules[node.name], modules[node.share])
+        return self.graph(modules)
 
     def build_without_data(self) -> Graph:
         """The network on torch's meta device: shapes, but no values."""
-        return self._graph(self._modules)
+        return self.graph(self.modules)
 
-    def _graph(self, modules: dict[str, nn.Module]) -> Graph:
-        after = {node.name: node.after for node in self.file.nodes}
-        return Graph(self.name, modules, after, self.inputs, self.outputs)
-
-    def _construct(self, node: Node, seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "init", self.name, node.name))
-            return MODULES.get(node.type)(**self._arguments[node.name])
-
-
-def _count(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
-
-
-def resolve(file: NetworkFile, parameters: Mapping[str, Scalar] | None = None) -> Network:
-    """Fill in parameters, check every module, and find all shapes.
-
-    Args:
-        file: as read; its defaults hold for what `parameters` leaves out.
-        parameters: values by name.
-
-    Raises:
-        ConfigError: everything that is wrong with the file, with line and column.
-    """
-    network = Network(file, {**file.parameters, **(parameters or {})})
-    kinds = [node.type for node in file.nodes]
-    for kind in ("Input", "Output") if file.nodes else ():
-        if kind not in kinds:
-            file.document.report(("modules",), f"has no {kind}; a network needs at least one", of_key=True)
-    for node in file.nodes:
-        _resolve_node(network, node)
-    file.document.close()
-    return network
-
-
-def restore(text: str, name: str, parameters: Mapping[str, Scalar], source: str) -> Network:
-    """The network of a text that was stored with weights; raises as `resolve`."""
-    return resolve(read_document(parse(text, source), name), parameters)
-
-
-def _resolve_node(network: Network, node: Node) -> None:
-    document = network.file.document
-    if not node.type:
-        return
-    if node.type not in MODULES:
-        hint = suggest(node.type, MODULES, "types")
-        document.report((*node.path, "type"), f"{node.name}: unknown type '{node.type}'{hint}")
-        return
-    module = MODULES.get(node.type)
-    wired = _check_wires(network, node, module)
-    arguments = bind_arguments(network.file, node, module, network.parameters)
-    if arguments is None or not wired or any(source not in network.shapes for source in node.after):
-        return  # what is wrong was said here or further up
-    shapes = [network.shapes[source] for source in node.after]
-    try:
-        _fill_in(network, node, module, arguments, shapes)
-        with torch.device("meta"), torch.no_grad():
-            built = module(**arguments)
-            samples = [torch.empty(_BATCH, *shape) for shape in shapes or [arguments["shape"]]]
-            result: Tensor = built(*samples)
-    except (ValueError, RuntimeError, UsageError) as error:
-        reason = str(error).split("\n")[0]
-        document.report(node.path, f"{node.name} ({node.type}): {reason}", of_key=True)
-        return
-    network.shapes[node.name] = tuple(result.shape[1:])
-    network._modules[node.name] = built
-    network._arguments[node.name] = arguments
-
-
-def _check_wires(network: Network, node: Node, module: type[nn.Module]) -> bool:
-    document, count = network.file.document, len(node.after)
-    if node.type == "Input":
-        if count:
-            document.report((*node.path, "after"), f"{node.name}: an Input takes no other module's result")
-        return not count
-    if "after" in document.data["modules"][node.name] and not count:
-        return False  # its wires lead nowhere, which was said
-    if not count:
-        message = f"{node.name} ({node.type}): nothing comes in; write an Input above it, or 'after: ...'"
-        document.report(node.path, message, of_key=True)
-    elif count > 1 and not joins(module):
-        message = (
-            f"{node.name} ({node.type}): takes one result, found {count}; join them first, as with Concat"
+    def graph(self, modules: Mapping[str, nn.Module]) -> Graph:
+        """Connect modules as this network says."""
+        wires = Wires(
+            inputs=self.inputs,
+            outputs=list(self.outputs),
+            after={node.name: node.after for node in self.nodes if node.type != "Input"},
+            several=frozenset(self.several),
+            memories={n.name: self.arguments[n.name]["size"] for n in self.nodes if n.type == "Memory"},
         )
-        document.report((*node.path, "after"), message)
-        return False
-    return bool(count)
+        return Graph(self.name, modules, wires)
+
+    def _construct(self, node: Node, seed: int, path: tuple[str, ...]) -> nn.Module:
+        if node.name in self.inner:
+            return self.inner[node.name].build(seed, (*path, node.name))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "init", *path, node.name))
+            module = self.classes[node.name](**self.arguments[node.name])
+        use_ports(module, self.nodes, node.name)
+        return module
+
+    # ---------------------------------------------------------------------------------------------- faults
+
+    def close(self) -> None:
+        """Raise all that is wrong with the file.
+
+        Raises:
+            ConfigError: there was at least one problem.
+        """
+        if self.document.problems:
+            once = dict.fromkeys(self.document.problems)  # copies of a repeated module have the same faults
+            raise ConfigError(self.document.source, sorted(once, key=self._place))
+
+    def _place(self, problem: Problem) -> tuple[bool, int, int]:
+        source, line, column = problem.where.rsplit(":", 2)
+        return source != self.document.source, int(line), int(column)
 
 
-def _fill_in(
-    network: Network, node: Node, module: type[nn.Module], arguments: dict[str, Any], shapes: list[Shape]
-) -> None:
-    for name, size in infer(module, *shapes).items():
-        given = arguments[name]
-        if given is not None and given != size:
-            source = " and ".join(f"'{source}'" for source in node.after)
-            found = ", ".join(str(list(shape)) for shape in shapes)
-            key = to_camel(name)
-            network.file.document.report(
-                (*node.path, key),
-                f"{node.name} ({node.type}): {key}: {given} does not fit {source}, which gives {found}; "
-                f"write {size} or leave it out",
-            )
-        arguments[name] = size
+def use_ports(module: nn.Module, nodes: list[Node], name: str) -> None:
+    """Tell a module that parts of its result are taken, if it wants to know."""
+    if hasattr(module, "use_ports") and any(
+        ref.startswith(f"{name}.") for node in nodes for ref in node.after
+    ):
+        module.use_ports()  # type: ignore[operator]
+
+
+def share_weights(module: nn.Module, other: nn.Module) -> list[str]:
+    """Put another module's weights into a module, wherever names and shapes are the same.
+
+    Returns:
+        The names of the weights that are shared now.
+    """
+    shared = []
+    theirs = {**dict(other.named_parameters()), **dict(other.named_buffers())}
+    for name, own in [*module.named_parameters(), *module.named_buffers()]:
+        if name in theirs and theirs[name].shape == own.shape:
+            path, _, last = name.rpartition(".")
+            owner = module.get_submodule(path)
+            (owner._parameters if last in owner._parameters else owner._buffers)[last] = theirs[name]  # type: ignore[assignment]
+            shared.append(name)
+    return shared

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,8 @@ def check(options: ForwardOptions, dataset: str | None) -> None:
         path = Path(options.out)
         if path.suffix not in _ENDINGS:
             raise UsageError(f"out={options.out}: write to a file that ends in {', '.join(_ENDINGS)}")
+        if path.is_dir():
+            raise UsageError(f"out={options.out}: is a folder; name a file")
         if not path.absolute().parent.is_dir():
             raise UsageError(f"out={options.out}: there is no folder {display(path.absolute().parent)}")
 
@@ -127,6 +131,8 @@ def _read(text: str) -> Tensor:
         raise UsageError(f"input={text}: is no array that numpy reads ({error})") from error
     if array.dtype.kind not in "fiub":
         raise UsageError(f"input={text}: expected numbers, found an array of {array.dtype}")
+    if not array.size:
+        raise UsageError(f"input={text}: holds no samples")
     return torch.from_numpy(array.astype(np.float32))
 
 
@@ -143,8 +149,9 @@ def write(results: Tensor, out: str) -> None:
         if path.suffix == ".png":
             grid(results.numpy()).save(temporary, format="PNG")
         elif path.suffix == ".npy":
-            with temporary.open("wb") as file:
-                np.save(file, results.numpy())
+            packed = io.BytesIO()  # numpy does not say why a file cannot be written
+            np.save(packed, results.numpy())
+            temporary.write_bytes(packed.getvalue())
         else:
             temporary.write_text(json.dumps(as_lists(results.numpy())) + "\n", encoding="utf-8")
         temporary.replace(path)
@@ -156,4 +163,6 @@ def write(results: Tensor, out: str) -> None:
 
 def as_lists(array: NDArray[Any]) -> Any:
     """An array as nested lists, each number as short as its own precision allows."""
-    return [float(str(value)) for value in array] if array.ndim == 1 else [as_lists(row) for row in array]
+    if array.ndim > 1:
+        return [as_lists(row) for row in array]
+    return [float(str(value)) if isfinite(value) else None for value in array]

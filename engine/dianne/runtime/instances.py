@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import overload
 
@@ -83,7 +84,12 @@ class Deployed:
             UsageError: the shape does not fit.
         """
         values = samples if isinstance(samples, Tensor) else torch.from_numpy(np.asarray(samples, np.float32))
+        values = values.to(torch.float32)
         single = values.shape == self.input_dims
+        batch = prod(values.shape[1:]) == prod(self.input_dims)
+        if values.dim() <= len(self.input_dims) and not single and not batch:
+            name = f"{self.instance.network}.{next(iter(self.module.inputs))}"
+            raise UsageError(f"{name} takes samples of {list(self.input_dims)}, got {list(values.shape)}")
         with torch.inference_mode():
             result = self.module(values.unsqueeze(0) if single else values)
         if not isinstance(result, Tensor):
@@ -128,15 +134,20 @@ def find(folder: Folder, name: str) -> Instance:
     """
     path = _path(folder, name)
     try:
-        return Instance(**json.loads(path.read_text(encoding="utf-8")))
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+            raise TypeError  # noqa: TRY301 - one sentence for all that can be wrong
+        return Instance(**data)
     except FileNotFoundError:
         known = [other.stem for other in path.parent.glob("*.json")]
         hint = suggest(name, known, "instances")
         raise UsageError(
             f"'{name}' is not deployed{hint}\n  deploy it with: dianne deploy {name} tag=..."
         ) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise DianneError(f"{display(path)}: cannot be read ({error}); deploy {name} again") from error
+    except OSError as error:
+        raise DianneError(f"{display(path)}: cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError) as error:
+        raise DianneError(f"{display(path)}: its content was changed; deploy {name} again") from error
 
 
 def _path(folder: Folder, name: str) -> Path:

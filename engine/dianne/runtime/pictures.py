@@ -31,6 +31,8 @@ def grid(images: NDArray[Any]) -> Image.Image:
             f"results of {list(shape)} are no pictures: a .png needs [height, width], [1, height, width] or "
             f"[3, height, width]; write numbers to a .npy or .json file instead"
         )
+    if not np.isfinite(images).all():
+        raise UsageError("results hold values that are not finite; a .png cannot show them")
     colours = images.reshape(len(images), -1, *shape[-2:])  # (n, 1 or 3, h, w)
     low, high = float(colours.min()), float(colours.max())
     if low < 0 or high > 1:

@@ -72,6 +72,51 @@ class SoftPlus(nn.Softplus):
         super().__init__(beta)
 
 
+@MODULES.register("GELU")
+class GELU(nn.GELU):
+    """x times the share of a standard normal below x: Hendrycks and Gimpel (2016), arXiv:1606.08415."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+@MODULES.register("SiLU")
+class SiLU(nn.SiLU):
+    """x sigmoid(x)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+@MODULES.register("PReLU")
+class PReLU(nn.PReLU):
+    """x above 0, a x below, with one learned a for the module; it starts at 0.25.
+
+    Source: He et al. (2015), arXiv:1502.01852.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+@MODULES.register("Threshold")
+class Threshold(nn.Module):
+    """x above a threshold, a fixed value elsewhere.
+
+    Args:
+        thresh: the threshold.
+        val: the value at and below it.
+    """
+
+    def __init__(self, thresh: float, val: float):
+        super().__init__()
+        self.thresh, self.val = thresh, val
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(b, ...) -> the same."""
+        return functional.threshold(input, self.thresh, self.val)
+
+
 @MODULES.register("Softmax")
 class Softmax(nn.Module):
     """Values above 0 that sum to 1 over the first dimension of a sample (its classes or planes)."""

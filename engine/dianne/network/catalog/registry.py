@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from dianne.registry import Registry
 
@@ -29,3 +29,19 @@ def inferable(module: type[nn.Module]) -> frozenset[str]:
 def joins(module: type[nn.Module]) -> bool:
     """Whether a type takes the results of several modules."""
     return bool(getattr(module, "joins", False))
+
+
+def port_names(module: nn.Module, result: Any) -> list[str]:
+    """The names under which parts of a module's result can be taken: `name.port` in a file."""
+    numbers = [str(index) for index in range(len(result))] if isinstance(result, tuple) else []
+    return [*getattr(module, "ports", ()), *numbers]
+
+
+def pick(module: nn.Module, result: Any, port: str) -> Tensor:
+    """One part of a module's result; without a port the whole, or the first of several."""
+    if not port:
+        return result[0] if isinstance(result, tuple) else result  # type: ignore[no-any-return]
+    if hasattr(module, "port"):
+        return module.port(result, port)  # type: ignore[no-any-return,operator]
+    names = list(getattr(module, "ports", ()))
+    return result[names.index(port) if port in names else int(port)]  # type: ignore[no-any-return]

@@ -1,0 +1,23 @@
+"""Fixtures that several folders of tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+_MNIST = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+]
+
+
+@pytest.fixture(scope="session")
+def mnist_folder():
+    """The folder of DIANNE_DATASETS that has all four files of MNIST, there or in a folder MNIST."""
+    for place in os.environ.get("DIANNE_DATASETS", "").split(os.pathsep):
+        for inside in (Path(place) / "MNIST", Path(place)):
+            if place and all((inside / f).is_file() or (inside / f"{f}.gz").is_file() for f in _MNIST):
+                return Path(place)
+    pytest.skip("the files of MNIST are missing; set DIANNE_DATASETS to a folder that has them")

@@ -1,0 +1,535 @@
+"""The store: what was put under a tag comes out again, whole, whatever happens in between."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dianne.errors import DianneError, UsageError
+from dianne.store import FORMAT, Manifest, Store, StoreError, check_tag, load_weights, named_weights
+
+MODELS = Path("models")
+MANIFEST = Manifest(
+    network="Encoder",
+    text="modules: {}\n",
+    parameters={"latentDims": 2, "rate": 0.5, "wide": True},
+    job={"id": "1", "options": {"maxIterations": 5, "autoencode": True}},
+    iteration=5,
+    loss={"loss": 0.1, "kl": float("inf")},
+    dataset={"name": "Digits", "fingerprint": "ab"},
+    versions={"dianne": "1"},
+)
+WEIGHTS = {"hidden.weight": torch.tensor([[1.5, -2.0], [0.1, 3e-9]])}
+OTHERS = {"hidden.weight": torch.zeros(2, 2)}
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def store():
+    return Store(MODELS)
+
+
+def same(weights, others):
+    """Whether two sets of weights have the same names, types and bits."""
+    return weights.keys() == others.keys() and all(
+        weights[name].dtype == others[name].dtype and torch.equal(weights[name], others[name])
+        for name in weights
+    )
+
+
+def files(kind):
+    """Paths in a folder of the store, temporary ones included."""
+    return sorted(path for path in (MODELS / kind).rglob("*") if path.is_file())
+
+
+def snapshot():
+    """The content of every file that counts: those of refs, and temporary ones anywhere."""
+    return {path: path.read_bytes() for path in [*files("refs"), *MODELS.rglob("*.tmp")]}
+
+
+def refused(call, *args, kind=StoreError):
+    with pytest.raises(DianneError) as fault:
+        call(*args)
+    assert isinstance(fault.value, kind)
+    return str(fault.value)
+
+
+def flip(path, index=-1):
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[index] ^= 0x80
+    path.write_bytes(content)
+
+
+# -------------------------------------------------------------------------------------------- there and back
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        WEIGHTS,
+        {"half": torch.tensor([1.5, -0.1], dtype=torch.bfloat16), "double": torch.tensor([0.1]).double()},
+        {"count": torch.tensor(2**40), "mask": torch.tensor([True, False])},
+        {"turned": torch.arange(6.0).view(2, 3).T, "every second": torch.arange(6.0)[::2]},
+        {"nothing": torch.empty(0, 3)},
+        {},
+    ],
+    ids=["floats", "precisions", "numbers and masks", "views", "an empty tensor", "no weights"],
+)
+def test_weights_come_back_as_they_were(store, weights):
+    store.put("vae", MANIFEST, weights)
+    assert same(store.weights(store.manifest("Encoder", "vae")), weights)
+
+
+def test_a_weight_with_two_names_comes_back_under_both(store):
+    tied = {"encoder.weight": WEIGHTS["hidden.weight"], "decoder.weight": WEIGHTS["hidden.weight"]}
+    store.put("vae", MANIFEST, tied)
+    assert same(store.weights(store.manifest("Encoder", "vae")), tied)
+
+
+def test_a_manifest_comes_back_with_its_blob_and_its_time(store):
+    identifier = store.put("vae", MANIFEST, WEIGHTS)
+    manifest = store.manifest("Encoder", "vae")
+    assert manifest == replace(MANIFEST, blob=manifest.blob, created=manifest.created)
+    assert len(manifest.blob) == 64
+    assert manifest.created.endswith("+00:00")
+    assert store.resolve("Encoder", "vae") == identifier
+    assert store.read_manifest(identifier) == manifest
+
+
+def test_a_workspace_without_weights_has_no_networks_and_no_tags(store):
+    assert (store.networks(), store.tags("Encoder"), store.has("Encoder", "vae")) == ([], {}, False)
+    assert not MODELS.exists()
+
+
+def test_networks_and_tags_are_listed_by_name(store):
+    for network, tag in [("Encoder", "vae"), ("Decoder", "vae"), ("Encoder", "best")]:
+        store.put(tag, replace(MANIFEST, network=network), WEIGHTS)
+    assert store.networks() == ["Decoder", "Encoder"]
+    assert list(store.tags("Encoder")) == ["best", "vae"]
+    assert list(store.tags("Decoder")) == ["vae"]
+
+
+def test_moving_a_tag_keeps_what_it_named_before_as_its_parent(store):
+    first = store.put("vae", MANIFEST, WEIGHTS)
+    second = store.put("vae", replace(MANIFEST, iteration=9), OTHERS)
+    assert store.resolve("Encoder", "vae") == second
+    assert store.manifest("Encoder", "vae").parent == first
+    assert store.read_manifest(first).parent is None
+    assert same(store.weights(store.read_manifest(first)), WEIGHTS)
+    assert same(store.weights(store.read_manifest(second)), OTHERS)
+
+
+def test_a_new_tag_remembers_the_weights_that_it_started_from(store):
+    first = store.put("vae", MANIFEST, WEIGHTS)
+    store.put("finer", replace(MANIFEST, parent=first), OTHERS)
+    assert store.manifest("Encoder", "finer").parent == first
+    assert store.manifest("Encoder", "vae").parent is None
+
+
+def test_equal_weights_are_stored_once(store):
+    for tag in ("one", "two", "one"):
+        store.put(tag, MANIFEST, WEIGHTS)
+    assert len(files("blobs")) == 1
+    store.put("two", MANIFEST, OTHERS)
+    assert len(files("blobs")) == 2
+
+
+def test_files_can_be_read_by_everyone_and_none_is_left_over(store):
+    store.put("vae", MANIFEST, WEIGHTS)
+    found = files("")
+    assert [path.suffix for path in found] == [".safetensors", ".json", ""]
+    assert {path.stat().st_mode & 0o777 for path in found} == {0o644}
+
+
+# ------------------------------------------------------------------------------------------------- tags
+
+
+@pytest.mark.parametrize(
+    "tag", ["a-b", "mnist/vae", "ünï", "..", ".", "@", "vae@500", "vae.tmp", "%2E", "日本"]
+)
+def test_a_tag_may_have_odd_characters(store, tag):
+    store.put(tag, MANIFEST, WEIGHTS)
+    assert store.has("Encoder", tag)
+    assert same(store.weights(store.manifest("Encoder", tag)), WEIGHTS)
+    assert list(store.tags("Encoder")) == [tag]
+    assert {path.parent for path in files("refs")} == {MODELS / "refs" / "Encoder"}
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(st.text(st.characters(exclude_categories=["Z", "C"], exclude_characters=":,~="), min_size=1,
+                       max_size=20), min_size=1, max_size=5))  # fmt: skip
+def test_whatever_may_be_a_tag_can_be_stored_and_listed(tmp_path_factory, tags):
+    store = Store(tmp_path_factory.mktemp("models"))
+    identifiers = {tag: store.put(tag, MANIFEST, {}) for tag in map(check_tag, tags)}
+    assert store.tags("Encoder").keys() == tags
+    assert {tag: store.resolve("Encoder", tag) for tag in tags} == identifiers
+
+
+@pytest.mark.parametrize("letter", ["x", ".", "ü", "日", "🎲"])
+def test_the_longest_tag_of_any_alphabet_can_be_stored(store, letter):
+    tag = letter
+    with suppress(UsageError):
+        while check_tag(tag + letter):
+            tag += letter
+    assert len(tag) >= 20
+    assert not store.has("Encoder", tag)
+    store.put(tag, MANIFEST, WEIGHTS)
+    assert list(store.tags("Encoder")) == [tag]
+
+
+@pytest.mark.parametrize(
+    ("tag", "found"),
+    [
+        ("", "nothing"),
+        ("a:b", "':'"),
+        ("a b", "' '"),
+        ("x=1,y~2", "',=~'"),
+        ("x" * 101, "101 characters"),
+    ],
+)
+def test_what_commands_need_for_themselves_is_refused_in_a_tag(store, tag, found):
+    assert refused(store.put, tag, MANIFEST, WEIGHTS, kind=UsageError) == (
+        f"'{tag}' cannot be a tag: a tag has 1 to 100 characters without blanks and without : , ~ =; "
+        f"found {found}"
+    )
+    assert not MODELS.exists()
+
+
+@pytest.mark.parametrize(("tag", "found"), [("a\nb", r"'\n'"), ("a\x1b[31m", r"'\x1b'"), ("a\0", r"'\x00'")])
+def test_a_character_that_cannot_be_seen_is_shown_by_its_code(tag, found):
+    assert refused(check_tag, tag, kind=UsageError) == (
+        f"{tag!r} cannot be a tag: a tag has 1 to 100 characters without blanks and without : , ~ =; "
+        f"found {found}"
+    )
+
+
+def test_an_unknown_tag_is_reported_with_the_nearest(store):
+    store.put("mnist-vae", MANIFEST, WEIGHTS)
+    assert refused(store.resolve, "Encoder", "mnist-vea", kind=UsageError) == (
+        "Encoder has no tag 'mnist-vea'; did you mean 'mnist-vae'?"
+    )
+
+
+def test_where_no_tag_is_near_all_are_listed(store):
+    store.put("vae", MANIFEST, WEIGHTS)
+    store.put("ünï", MANIFEST, WEIGHTS)
+    assert refused(store.manifest, "Encoder", "best", kind=UsageError) == (
+        "Encoder has no tag 'best'; tags of Encoder: vae, ünï"
+    )
+
+
+def test_where_nothing_is_stored_the_message_says_so(store):
+    assert refused(store.resolve, "Encoder", "vae", kind=UsageError) == (
+        "Encoder has no tag 'vae'; nothing is stored for Encoder in models/"
+    )
+
+
+def test_what_a_killed_writer_left_is_no_tag(store):
+    store.put("vae", MANIFEST, WEIGHTS)
+    (MODELS / "refs/Encoder/tmp12345.tmp").write_bytes(b"")
+    assert list(store.tags("Encoder")) == ["vae"]
+    assert refused(store.resolve, "Encoder", "best", kind=UsageError) == (
+        "Encoder has no tag 'best'; tags of Encoder: vae"
+    )
+
+
+# ------------------------------------------------------------------------------------------- spoilt files
+
+
+@pytest.mark.parametrize("index", [0, 40, -1])
+def test_a_changed_blob_is_not_loaded(store, index):
+    store.put("vae", MANIFEST, WEIGHTS)
+    (blob,) = files("blobs")
+    flip(blob, index)
+    manifest = store.manifest("Encoder", "vae")
+    assert refused(store.weights, manifest) == f"{blob}: its content was changed; restore it from a copy"
+
+
+@pytest.mark.parametrize("index", [0, 100, -1])
+def test_a_changed_manifest_is_not_believed(store, index):
+    store.put("vae", MANIFEST, WEIGHTS)
+    (path,) = files("manifests")
+    flip(path, index)
+    message = f"{path}: its content was changed; restore it from a copy"
+    assert refused(store.manifest, "Encoder", "vae") == message
+    assert refused(store.tags, "Encoder") == message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xe4" + b"0" * 63, b"0" * 63, b"\0" * 64, b"../../../secret"],
+    ids=["empty", "no text", "short", "zeros", "a path"],
+)
+def test_a_changed_reference_is_not_followed_and_new_weights_replace_it(store, content):
+    store.put("vae", MANIFEST, WEIGHTS)
+    (path,) = files("refs")
+    path.write_bytes(content)
+    message = f"{path}: its content was changed; restore it from a copy"
+    assert refused(store.resolve, "Encoder", "vae") == message
+    store.put("vae", MANIFEST, OTHERS)
+    assert store.manifest("Encoder", "vae").parent is None
+
+
+@pytest.mark.parametrize("kind", ["blobs", "manifests"])
+def test_a_file_that_is_gone_is_missed(store, kind):
+    store.put("vae", MANIFEST, WEIGHTS)
+    (path,) = files(kind)
+    path.unlink()
+    assert refused(lambda: store.weights(store.manifest("Encoder", "vae"))) == (
+        f"{path}: cannot be read: No such file or directory"
+    )
+
+
+def test_storing_the_same_weights_again_mends_a_changed_blob(store):
+    store.put("vae", MANIFEST, WEIGHTS)
+    (blob,) = files("blobs")
+    flip(blob)
+    store.put("vae", MANIFEST, WEIGHTS)
+    assert same(store.weights(store.manifest("Encoder", "vae")), WEIGHTS)
+
+
+def test_a_manifest_of_a_newer_version_is_refused(store):
+    identifier = store.put("vae", replace(MANIFEST, format=FORMAT + 1), WEIGHTS)
+    (path,) = files("manifests")
+    assert json.loads(path.read_text())["format"] == FORMAT + 1
+    assert refused(store.read_manifest, identifier) == (
+        f"{path}: was written by a newer dianne (format 2, this one reads up to 1); upgrade dianne"
+    )
+
+
+# --------------------------------------------------------------------------------- writing that goes wrong
+
+
+@contextmanager
+def files_no_longer_than(size):
+    """A disk that is full after so many bytes of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("weights", [OTHERS, WEIGHTS], ids=["no place for the blob", "nor for the manifest"])
+def test_a_full_disk_leaves_the_tag_as_it_was(store, weights):
+    first = store.put("vae", MANIFEST, WEIGHTS)
+    before = snapshot()
+    with files_no_longer_than(50), pytest.raises(StoreError) as fault:
+        store.put("vae", replace(MANIFEST, iteration=9), weights)
+    assert str(fault.value) == "models: cannot be written: File too large; nothing was changed"
+    assert snapshot() == before
+    assert store.resolve("Encoder", "vae") == first
+    assert same(store.weights(store.manifest("Encoder", "vae")), WEIGHTS)
+
+
+@pytest.mark.parametrize("failing", range(1, 7))
+def test_whichever_step_fails_a_put_that_fails_changes_nothing(store, monkeypatch, failing):
+    store.put("vae", MANIFEST, WEIGHTS)
+    before, steps = snapshot(), []
+
+    def fsync(handle, real=os.fsync):
+        steps.append(handle)
+        if len(steps) == failing:
+            raise OSError(28, "No space left on device")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    message = ""
+    try:
+        store.put("vae", replace(MANIFEST, iteration=9), OTHERS)
+    except StoreError as error:
+        message = str(error)
+    failure = "models: cannot be written: No space left on device; nothing was changed"
+    assert (message, snapshot() == before) in [(failure, True), ("", False)]
+    assert len(steps) >= failing
+
+
+def test_a_file_in_the_place_of_the_folder_is_reported(store):
+    MODELS.write_text("")
+    assert refused(store.put, "vae", MANIFEST, WEIGHTS) == (
+        f"models/blobs/{blob_name()[:2]}: cannot be written: Not a directory; nothing was changed"
+    )
+
+
+def blob_name():
+    """The name of the blob that WEIGHTS make."""
+    other = Store(Path("other"))
+    other.put("vae", MANIFEST, WEIGHTS)
+    return other.manifest("Encoder", "vae").blob
+
+
+# ----------------------------------------------------------------------------------- several processes
+
+
+WRITER = """
+import sys
+from pathlib import Path
+import torch
+from dianne.store import Manifest, Store
+
+torch.set_num_threads(1)  # threads do not live on in a forked process
+
+def write(root, numbers):
+    for number in numbers:
+        manifest = Manifest("Encoder", "modules: {}", {}, iteration=number)
+        Store(root).put("vae", manifest, {"weight": torch.full((20_000,), number)})
+"""
+
+KILLED = """
+import os, random, signal, time
+random.seed(1)
+write(Path("models"), [0])
+for kill in range(10):
+    before = Store(Path("models")).resolve("Encoder", "vae")
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # ends a writer that nobody kills
+        write(Path("models"), (number % 50 for number in range(1_000_000)))
+    try:
+        while Store(Path("models")).resolve("Encoder", "vae") == before:
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 0.05))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    print(kill, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def consistent(store):
+    """The iteration of the weights under the tag, after a look at every bit of them."""
+    manifest = store.manifest("Encoder", "vae")
+    weights = store.weights(manifest)["weight"]
+    assert torch.equal(weights, torch.full((20_000,), manifest.iteration))
+    return manifest.iteration
+
+
+def started(program):
+    """A process that runs a program, with which one talks through pipes."""
+    command = [sys.executable, "-W", "ignore", "-c", WRITER + program]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_tag(store):
+    kills = 0
+    with started(KILLED) as process:
+        for _ in process.stdout:
+            consistent(store)
+            kills += 1
+            process.stdin.write("\n")
+            process.stdin.flush()
+    assert (process.returncode, kills) == (0, 10)
+    history = ancestors(store)
+    assert len(history) > 10
+    assert all(store.weights(store.read_manifest(identifier)) for identifier in history)
+
+
+def ancestors(store):
+    """The identifiers of all manifests that the tag has named, newest first."""
+    identifier, found = store.resolve("Encoder", "vae"), []
+    while identifier:
+        found.append(identifier)
+        identifier = store.read_manifest(identifier).parent
+    return found
+
+
+def test_a_reader_never_sees_half_a_write(store):
+    store.put("vae", replace(MANIFEST, iteration=0), {"weight": torch.full((20_000,), 0)})
+    seen = set()
+    with started('write(Path("models"), range(1, 25))') as process:
+        while process.poll() is None:
+            seen.add(consistent(store))
+            for _ in range(20):
+                assert len(store.resolve("Encoder", "vae")) == 64
+    assert process.returncode == 0
+    assert len(seen) > 3
+    assert consistent(store) == 24
+
+
+# ------------------------------------------------------------------------------------------ into a network
+
+
+def network():
+    """A network with weights and a counter, all of them ones."""
+    module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            tensor.fill_(1)
+    return module
+
+
+def test_weights_are_loaded_whatever_their_precision():
+    weights = {name: torch.full_like(tensor, 2) for name, tensor in network().state_dict().items()}
+    weights["0.weight"] = weights["0.weight"].bfloat16()
+    module = network()
+    load_weights(module, weights, "Encoder:vae")
+    found = module.state_dict()
+    assert {name: tensor.unique().tolist() for name, tensor in found.items()} == {n: [2] for n in found}
+    assert found["0.weight"].dtype == torch.float32
+
+
+def test_weights_that_do_not_fit_are_listed_and_none_is_loaded():
+    module = network()
+    weights = {name: torch.full_like(tensor, 2) for name, tensor in module.state_dict().items()}
+    del weights["0.bias"]
+    weights["0.weight"] = torch.zeros(3, 4)
+    weights["1.num_batches_tracked"] = torch.zeros(1)
+    weights["2.weight"] = torch.zeros(3)
+    assert refused(load_weights, module, weights, "Encoder:vae") == (
+        "Encoder:vae does not fit the network; nothing was loaded\n"
+        "  0.weight: stored (3, 4), the network has (3, 2)\n"
+        "  0.bias: missing from the tag\n"
+        "  1.num_batches_tracked: stored (1,), the network has ()\n"
+        "  2.weight: stored, but the network has no such weight"
+    )
+    assert all(torch.equal(tensor, torch.ones_like(tensor)) for tensor in module.state_dict().values())
+
+
+def test_weights_that_modules_share_are_stored_once_and_loaded_into_all_of_them():
+    def shared():
+        module = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        module[1].weight = module[0].weight
+        return module
+
+    learned, fresh = shared(), shared()
+    weights = named_weights(learned)
+    assert list(weights) == ["0.weight", "0.bias", "1.bias"]
+    load_weights(fresh, weights, "Encoder:vae")
+    assert fresh[1].weight is fresh[0].weight
+    assert same(fresh.state_dict(), learned.state_dict())
+
+
+def test_a_fraction_does_not_fit_a_whole_number():
+    module = network()
+    weights = {**module.state_dict(), "1.num_batches_tracked": torch.tensor(1.5)}
+    assert refused(load_weights, module, weights, "Encoder:vae") == (
+        "Encoder:vae does not fit the network; nothing was loaded\n"
+        "  1.num_batches_tracked: stored float32, the network has int64"
+    )
+
+
+def test_listing_tags_does_not_import_torch(store):
+    store.put("vae", MANIFEST, WEIGHTS)
+    program = (
+        "import sys; from pathlib import Path; from dianne.store import Store; "
+        "print(list(Store(Path('models')).tags('Encoder'))); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "['vae']\n")
