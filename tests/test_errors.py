@@ -54,7 +54,9 @@ def test_nothing_is_suggested_where_nothing_is_known():
 
 @given(st.from_regex(r"[a-z]{1,8}( [a-z]{1,8})?", fullmatch=True), st.lists(st.text(max_size=8)))
 def test_a_known_word_is_found_whatever_its_case_and_spaces(word, others):
-    known = [other for other in others if other.lower().replace(" ", "").replace("_", "") != word.replace(" ", "")]
+    known = [
+        other for other in others if other.lower().replace(" ", "").replace("_", "") != word.replace(" ", "")
+    ]
     assert suggest(word.upper().replace(" ", "_"), [*known, word]) == f"; did you mean '{word}'?"
 
 

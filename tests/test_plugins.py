@@ -130,7 +130,11 @@ def test_strategies_are_listed_with_their_kind_sentence_and_file(folder):
 
 
 def test_listing_runs_no_code(folder):
-    write(folder, "strategies/bomb.py", 'raise RuntimeError("ran")\n' + STRATEGY.format(name="Bomb", summary="B."))
+    write(
+        folder,
+        "strategies/bomb.py",
+        'raise RuntimeError("ran")\n' + STRATEGY.format(name="Bomb", summary="B."),
+    )
     write(folder, "strategies/broken.py", "class Broken(LearningStrategy:\n")
     write(folder, "strategies/latin.py").write_bytes("# café\n".encode("latin-1"))
     assert strategies(folder)["Bomb"].summary == "B."
@@ -267,7 +271,11 @@ def test_a_syntax_error_in_what_a_strategy_imports_is_named_with_its_file(folder
 
 
 def test_what_fails_inside_a_strategy_is_named_with_its_line(folder):
-    write(folder, "strategies/mine.py", STRATEGY.replace("pass", "job.missing").format(name="Mine", summary="M."))
+    write(
+        folder,
+        "strategies/mine.py",
+        STRATEGY.replace("pass", "job.missing").format(name="Mine", summary="M."),
+    )
     strategy = find(folder, "Mine", LEARNING)()
     with pytest.raises(StrategyError) as fault, user_code("setting up Mine"):
         strategy.setup(None)

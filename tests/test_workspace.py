@@ -20,7 +20,9 @@ def write(folder, path, text=""):
     return file
 
 
-@pytest.mark.parametrize(("kind", "suffix"), [("networks", ".yaml"), ("strategies", ".py"), ("datasets", ".yaml")])
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("networks", ".yaml"), ("strategies", ".py"), ("datasets", ".yaml")]
+)
 def test_an_empty_workspace_has_what_ships(folder, kind, suffix):
     files = folder.files(kind)
     assert files == {path.stem: path for path in shipped(kind).rglob(f"*{suffix}") if path.stem != "__init__"}
@@ -39,8 +41,10 @@ def test_a_file_of_the_workspace_hides_the_shipped_one(folder):
     assert folder.find("datasets", "MNIST") == shipped("datasets") / "MNIST.yaml"
 
 
-@pytest.mark.parametrize("path", ["networks/.Mine.yaml", "networks/_Mine.yaml", "networks/Mine.txt", "Mine.yaml",
-                                  "networks/Mine.yaml/x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    ["networks/.Mine.yaml", "networks/_Mine.yaml", "networks/Mine.txt", "Mine.yaml", "networks/Mine.yaml/x"],
+)
 def test_hidden_files_other_files_and_folders_are_no_networks(folder, path):
     before = folder.files("networks")
     write(folder, path)
@@ -63,8 +67,8 @@ def test_the_repository_is_itself_a_workspace_whose_files_are_not_found_twice():
                               "did you mean 'Mine'?"),
         ("datasets", "mnist", "there is no dataset 'mnist' in datasets/ or among those that ship; "
                               "did you mean 'MNIST'?"),
-        ("strategies", "feedforward", "there is no strategy 'feedforward' in strategies/ or among those that ship; "
-                                      "did you mean 'feed_forward'?"),
+        ("strategies", "feedforward", "there is no strategy 'feedforward' in strategies/ or among those that "
+                                      "ship; did you mean 'feed_forward'?"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_nowhere_is_refused_with_the_nearest(folder, kind, name, message):
@@ -83,10 +87,10 @@ def test_a_name_near_to_none_gets_all_names(folder):
     )
 
 
-@pytest.mark.parametrize("name", ["../MLP", "networks/MLP", "MLP.yaml", "", ".", "/etc/passwd"])
+@pytest.mark.parametrize("name", ["../MLP", "networks/MLP", "MLP.yaml", "", ".", "/MLP"])
 def test_a_path_is_no_name(folder, name):
     write(folder, "MLP.yaml")
-    with pytest.raises(UsageError, match="^there is no network '"):
+    with pytest.raises(UsageError, match=r"^there is no network '"):
         folder.find("networks", name)
 
 

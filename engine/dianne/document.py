@@ -123,7 +123,7 @@ def parse(text: str, source: str) -> Document:
         where = _at(source, error.problem_mark or error.context_mark)
         detail = " ".join(part for part in (error.context, error.problem) if part)
         raise ConfigError(source, [Problem(where, f"not valid YAML: {detail}")]) from error
-    except yaml.YAMLError as error:  # a control character
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # characters and numbers beyond all
         detail = str(error).split("\n")[0]
         raise ConfigError(source, [Problem(f"{source}:1:1", f"not valid YAML: {detail}")]) from error
     if not isinstance(root, yaml.MappingNode):
@@ -157,9 +157,16 @@ def _refuse_indirection(text: str, source: str) -> None:
             raise ConfigError(source, [Problem(_at(source, event.start_mark), fault)])
 
 
+def _refuse_surrogates(node: yaml.ScalarNode, document: Document) -> None:
+    if not node.value.isascii() and any(0xD800 <= ord(sign) < 0xE000 for sign in node.value):
+        message = "holds half a character (a surrogate), which nothing can print"
+        raise ConfigError(document.source, [Problem(_at(document.source, node.start_mark), message)])
+
+
 def _plain(node: yaml.Node, path: DocumentPath, document: Document) -> Any:
     document._values[path] = node.start_mark
     if isinstance(node, yaml.ScalarNode):
+        _refuse_surrogates(node, document)
         return read_scalar(node.value) if node.style is None else node.value
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, index), document) for index, item in enumerate(node.value)]
@@ -170,6 +177,7 @@ def _plain(node: yaml.Node, path: DocumentPath, document: Document) -> Any:
             document._values[nowhere] = key_node.start_mark
             document.report(nowhere, "a key must be a word, found a list or a mapping")
             continue
+        _refuse_surrogates(key_node, document)
         key = str(key_node.value)
         place = (*path, key)
         if key in result:

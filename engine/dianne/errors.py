@@ -60,7 +60,7 @@ def suggest(word: str, known: Iterable[str], what: str = "known") -> str:
         known: the valid words; case and spaces are ignored in the search for the nearest.
         what: the heading of the full list.
     """
-    names = sorted(set(known), key=str.lower)
+    names = sorted(set(known), key=lambda name: (name.lower(), name))
     if not names:
         return ""
     folded = {_fold(name): name for name in reversed(names)}

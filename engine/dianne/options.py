@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     create_model,
     field_validator,
 )
@@ -36,8 +37,23 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _label(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # a class may be called true
+    if not isinstance(value, str | int):
+        raise ValueError(f"expected text or a whole number, found {value}")  # noqa: TRY004  # for pydantic
+    return str(value)
+
+
+Label = Annotated[
+    str, BeforeValidator(_label), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+]
+"""The name of a class: text, or a number that is read as text."""
 Names = Annotated[
     list[str],
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
     BeforeValidator(lambda v: [part.strip() for part in v.split(",")] if isinstance(v, str) else v),
 ]
 
@@ -62,10 +78,14 @@ class Options(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_boolean_as_number(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, bool) and info.field_name:
+        inside = value if isinstance(value, list) else [value]
+        if info.field_name and any(isinstance(item, bool) for item in inside):
             annotation = cls.model_fields[info.field_name].annotation
-            if bool not in (annotation, *get_args(annotation)) and annotation is not Any:
-                raise ValueError(f"expected {_kind(annotation)}, found {str(value).lower()}")
+            if bool not in (annotation, *get_args(annotation)) and (
+                kind := _kind(annotation, inside is value)
+            ):
+                found = next(item for item in inside if isinstance(item, bool))
+                raise ValueError(f"expected {kind}, found {str(found).lower()}")
         return value
 
 
@@ -106,13 +126,21 @@ def default_of(info: FieldInfo) -> Any:
 # ---------------------------------------------------------------------------------------------- messages
 
 
-def _kind(annotation: Any) -> str:
+def _kind(annotation: Any, items: bool) -> str:
+    """What the numbers of a type are called, or "" if it has none; `items` looks into lists."""
     names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    options = [names[part] for part in (annotation, *get_args(annotation)) if part in names]
-    return options[0] if options else "another kind of value"
+    waiting = [annotation]
+    while waiting:
+        part = waiting.pop(0)
+        if part is int or part is float:
+            return names[part]
+        if items or get_origin(part) is not list:
+            waiting += get_args(part)
+    return ""
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as messages show it."""
     if isinstance(value, str):
         return f"'{value}'"
     if value is None:
@@ -124,7 +152,7 @@ def _shown(value: object) -> str:
 
 def explain(error: ErrorDetails) -> str:
     """One pydantic error as our sentence: what was expected, what was found."""
-    found = _shown(error["input"])
+    found = shown(error["input"])
     limits = error.get("ctx", {})
     kind = error["type"]
     if kind == "value_error":
@@ -180,10 +208,17 @@ def parse_pairs(words: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Given:
-    """A value before it is bound, and where it came from ("command line", "VariationalAutoEncoder…")."""
+    """A value before it is bound.
+
+    Attributes:
+        value: as it was given.
+        origin: where it came from: "command line", a strategy's name, a place in a file.
+        key_origin: where its key stands, if that is another place.
+    """
 
     value: Any
     origin: str
+    key_origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -299,7 +334,7 @@ class _Binder:
         except ValidationError as error:
             for detail in error.errors():
                 key = str(detail["loc"][0])
-                self.problems[Problem(f"option '{source[key] or key}'", explain(detail))] = None
+                self.problems[Problem(self._where(source[key] or key), explain(detail))] = None
         else:
             self.objects[consumer.name] = bound
         for key, info in fields.items():
@@ -325,7 +360,9 @@ class _Binder:
         candidates = [f"{aim}.{last}" for aim in consumer.aims for last in spellings] + list(spellings)
         present = [name for name in candidates if name in self.given]
         self.used.update(present)
-        return present[0] if present else None
+        aimed = [name for name in present if "." in name]
+        order = list(self.given)
+        return max(aimed or present, key=order.index, default=None)  # of equals the later counts
 
     def _note(self, key: str, value: Any, source: str | None, consumer: Consumer) -> None:
         origin = self.given[source].origin if source else "default"
@@ -335,11 +372,12 @@ class _Binder:
         self.settings.setdefault(name, Setting(name, value, origin)).readers.append(consumer.name)
 
     def finish(self) -> Bound:
-        for key, given in self.given.items():
+        overridden: list[str] = []
+        for key in self.given:
             if key in self.used:
                 continue
             if key in self.modules:
-                self._override(key, given)
+                overridden.append(key)
                 continue
             aim, dot, last = key.rpartition(".")
             inside = {known.rpartition(".")[2] for known in self.modules if known.startswith(f"{aim}.")}
@@ -354,11 +392,18 @@ class _Binder:
                 message = f"nothing of '{aim}' reads '{last}'; {remedy}"
             else:
                 message = f"nothing here reads '{last}'{suggest(last, self.known, 'options')}"
-            where = f"option '{key}'" + ("" if given.origin == TYPED else f" ({given.origin})")
-            self.problems[Problem(where, message)] = None
+            self.problems[Problem(self._where(key, of_key=True), message)] = None
         if self.problems:
             raise ConfigError(self.source, self.problems)
+        # A key for one network counts more than one for all, in whatever order they were given.
+        for key in sorted(overridden, key=lambda key: -len(self.modules[key])):
+            self._override(key, self.given[key])
         return Bound(list(self.settings.values()), self.objects, self.overrides)
+
+    def _where(self, key: str, of_key: bool = False) -> str:
+        given = self.given.get(key, Given(None, TYPED))
+        origin = given.key_origin or given.origin if of_key else given.origin
+        return f"option '{key}'" if origin == TYPED else f"option '{key}' ({origin})"
 
     def _override(self, key: str, given: Given) -> None:
         """Note a key of modules; whether the value fits is seen when the network is checked."""

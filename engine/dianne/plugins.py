@@ -11,6 +11,7 @@ import ast
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -58,10 +59,9 @@ def strategies(folder: Folder) -> dict[str, StrategyFile]:
 
 def _classes(path: Path) -> list[ast.ClassDef]:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except (SyntaxError, UnicodeDecodeError, ValueError):
-        return []  # said in full when a strategy of this file is asked for
-    return [node for node in tree.body if isinstance(node, ast.ClassDef)]
+        return [node for node in _parsed(path).body if isinstance(node, ast.ClassDef)]
+    except StrategyError:
+        return []  # said in full when a strategy that could be in this file is asked for
 
 
 def _kind(name: str, classes: dict[str, ast.ClassDef]) -> str | None:
@@ -106,11 +106,13 @@ def find(folder: Folder, name: str, kind: str) -> type:
         if candidate in known:
             if known[candidate].kind != kind:
                 raise UsageError(f"{candidate} is {_a(known[candidate].kind)}, and this needs {_a(kind)}")
-            return _class_of(_load_file(known[candidate].path), candidate)
+            path = known[candidate].path
+            return _class_of(_load_file(path), candidate, display(path))
         if candidate in points:
             return points[candidate].load()  # type: ignore[no-any-return]
     own = folder.root / "strategies"
-    _refuse_broken_files(own)
+    for path in sorted(own.rglob("*.py")) if own.is_dir() else []:
+        _parsed(path)  # a broken file could hold the missing strategy
     options = [key for key, strategy in known.items() if strategy.kind == kind] + list(points)
     if not name.endswith(kind):  # compare short names with a short name
         options = [key.removesuffix(kind) for key in options]
@@ -123,31 +125,47 @@ def _from_module(folder: Folder, module: str, class_name: str) -> type:
         path = folder.root / module
         if not path.is_file():
             raise UsageError(f"there is no file {display(path)}")
-        return _class_of(_load_file(path), class_name)
-    try:
-        found = importlib.util.find_spec(module)
-    except ImportError:
-        found = None
-    if found is None:
+        return _class_of(_load_file(path), class_name, display(path))
+    if not _exists(module):
         raise UsageError(f"there is no Python module '{module}'; is it installed here?")
     with user_code(f"importing {module}"):
-        return _class_of(importlib.import_module(module), class_name)
+        imported = importlib.import_module(module)
+    return _class_of(imported, class_name, module)
 
 
-def _refuse_broken_files(own: Path) -> None:
-    """Name a file that could hold the missing strategy, but is no valid Python."""
-    for path in sorted(own.rglob("*.py")) if own.is_dir() else []:
-        try:
-            ast.parse(path.read_text(encoding="utf-8"))
-        except SyntaxError as error:
-            raise StrategyError(f"{display(path)}:{error.lineno}: not valid Python: {error.msg}") from error
+def _exists(module: str) -> bool:
+    try:
+        with user_code(f"importing {module}"):  # the packages around a module are imported to find it
+            return importlib.util.find_spec(module) is not None
+    except StrategyError as error:
+        cause = error.__cause__
+        if isinstance(cause, ValueError):  # no name at all, or a module that has no file
+            return False
+        if isinstance(cause, ImportError) and (not cause.name or f"{module}.".startswith(f"{cause.name}.")):
+            return False
+        raise
 
 
-def _class_of(module: ModuleType, name: str) -> type:
+def _parsed(path: Path) -> ast.Module:
+    """The syntax tree of a file.
+
+    Raises:
+        StrategyError: it is no text, or not valid Python.
+    """
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        place = f"{display(path)}:{error.lineno}" if error.lineno else display(path)
+        raise StrategyError(f"{place}: not valid Python: {error.msg}") from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise StrategyError(f"{display(path)}: not valid Python: it is not UTF-8 text") from error
+
+
+def _class_of(module: ModuleType, name: str, place: str) -> type:
     found = getattr(module, name, None)
     if not isinstance(found, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
-        raise UsageError(f"{module.__name__} has no class '{name}'{suggest(name, classes, 'classes')}")
+        raise UsageError(f"{place} has no class '{name}'{suggest(name, classes, 'classes')}")
     return found
 
 
@@ -178,7 +196,7 @@ def user_code(doing: str) -> Iterator[None]:
         yield
     except DianneError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         inside = Path(__file__).parent
         own = [f for f in frames if not Path(f.filename).is_relative_to(inside) and not _library(f.filename)]
@@ -190,4 +208,4 @@ def user_code(doing: str) -> Iterator[None]:
 
 
 def _library(filename: str) -> bool:
-    return "site-packages" in filename or filename.startswith(("<", sys.base_prefix))
+    return "site-packages" in filename or filename.startswith(("<", f"{sys.base_prefix}{os.sep}"))

@@ -167,23 +167,32 @@ def test_a_module_or_key_that_is_not_there_is_refused(workspace, key, message):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("key", "value", "place", "message"),
     [
-        ("Dropout.rate", "2", "4:27: drop1 (Dropout): rate: expected less than 1, found 2"),
-        ("drop2.rate", "much", "8:27: drop2 (Dropout): rate: expected a number, found 'much'"),
-        ("hidden1.output", "0", "3:37: hidden1 (Linear): output: expected more than 0, found 0"),
+        ("drop1.rate", "2", "6:32", "drop1 (Dropout): rate: expected less than 1.0, found 2"),
+        ("drop2.rate", "much", "9:32", "drop2 (Dropout): rate: expected a number, found 'much'"),
+        ("hidden1.output", "0", "5:35", "hidden1 (Linear): output: expected more than 0, found 0"),
         (
             "hidden2.input",
             "5",
-            "6:3: hidden2 (Linear): input: 5 does not fit 'bn', which gives [4]; write 4 or leave it out",
+            "8:3",
+            "hidden2 (Linear): input: 5 does not fit 'bn', which gives [4]; write 4 or leave it out",
         ),
     ],
 )
-def test_a_value_that_does_not_fit_is_located(workspace, key, value, message):
-    """The place is that of the key in the file, or of the module that does not write it."""
-    found = fault_of(workspace, **{key: value})
-    assert f"Net.yaml:{int(message.split(':')[0]) + 1}:" in found
-    assert message.split(": ", 1)[1] in found
+def test_a_value_that_does_not_fit_is_located(workspace, key, value, place, message):
+    """At the key in the file, or at the module if the file does not write it."""
+    assert fault_of(workspace, **{key: value}) == (
+        f"networks/Net.yaml: 1 problem\n  networks/Net.yaml:{place}: {message}"
+    )
+
+
+def test_a_value_for_a_type_is_reported_at_each_of_its_modules(workspace):
+    assert fault_of(workspace, **{"Dropout.rate": "-1"}) == (
+        "networks/Net.yaml: 2 problems\n"
+        "  networks/Net.yaml:6:32: drop1 (Dropout): rate: expected at least 0.0, found -1\n"
+        "  networks/Net.yaml:9:32: drop2 (Dropout): rate: expected at least 0.0, found -1"
+    )
 
 
 # ------------------------------------------------------------------------------------------------- fixed

@@ -65,7 +65,8 @@ def conv(incoming: int, outgoing: int, kernel: int) -> int:
             7 * (conv(3, 3, 3) + 6),
         ),
         (
-            "block: {type: ConvLayer, noOutputPlanes: 4, kernelWidth: 5, kernelHeight: 3, strideX: 2, padY: 1}",
+            "block: {type: ConvLayer, noOutputPlanes: 4, kernelWidth: 5, kernelHeight: 3, strideX: 2, "
+            "padY: 1}",
             (4, 8, 2),
             4 * (3 * 5 * 3 + 1) + 8,
         ),
@@ -337,8 +338,8 @@ def test_a_fault_inside_a_block_names_both_places():
 
 
 def test_a_size_that_does_not_fit_a_block_is_reported_inside_it():
-    text = between("[3, 4, 4]", "layer: {type: ConvLayer, noInputPlanes: 2, noOutputPlanes: 4, kernelWidth: 1, "
-                   "kernelHeight: 1}")  # fmt: skip
+    planes = "noInputPlanes: 2, noOutputPlanes: 4"
+    text = between("[3, 4, 4]", f"layer: {{type: ConvLayer, {planes}, kernelWidth: 1, kernelHeight: 1}}")
     assert fault(text) == (
         "networks/Mine.yaml: 1 problem\n"
         "  shipped/blocks/ConvLayer.yaml:19:20: conv (Convolution): noInputPlanes: 2 does not fit 'input', "
@@ -401,8 +402,7 @@ def test_a_block_that_is_no_yaml_is_reported_with_both_places():
 def test_a_block_takes_as_many_results_as_it_has_inputs():
     text = between("[3]", "block: {type: Both}")
     assert fault(text, files={"networks/Both.yaml": TWO_BY_TWO}) == (
-        "networks/Mine.yaml: 1 problem\n"
-        "  networks/Mine.yaml:3:3: block (Both): takes 2 results, found 1"
+        "networks/Mine.yaml: 1 problem\n  networks/Mine.yaml:3:3: block (Both): takes 2 results, found 1"
     )
 
 

@@ -35,7 +35,8 @@ FILES = {
     ),
     "no YAML: a tab": (
         "modules:\n\timage: {type: Input}\n",
-        "2:1: not valid YAML: while scanning for the next token found character '\\t' that cannot start any token",
+        "2:1: not valid YAML: while scanning for the next token found character '\\t' "
+        "that cannot start any token",
     ),
     "an anchor": (
         "modules:\n  image: &image {type: Input, shape: [4]}\n" + OUTPUT,
@@ -57,7 +58,10 @@ FILES = {
         INPUT + OUTPUT + "---\n" + INPUT,
         "4:1: not valid YAML: expected a single document in the stream but found another document",
     ),
-    "a key twice": (INPUT + "  relu: {type: ReLU}\n  relu: {type: Tanh}\n" + OUTPUT, "4:3: key 'relu' is given twice"),
+    "a key twice": (
+        INPUT + "  relu: {type: ReLU}\n  relu: {type: Tanh}\n" + OUTPUT,
+        "4:3: key 'relu' is given twice",
+    ),
     "a key twice inside": (
         INPUT + "  a: {type: Linear, output: 3, output: 4}\n" + OUTPUT,
         "3:32: key 'output' is given twice",
@@ -67,7 +71,10 @@ FILES = {
         "1:1: a key must be a word, found a list or a mapping",
     ),
     # -------------------------------------------------------------------------------------- the top level
-    "an unknown key": ("modulse: {}\n" + INPUT + OUTPUT, "1:1: unknown key 'modulse'; did you mean 'modules'?"),
+    "an unknown key": (
+        "modulse: {}\n" + INPUT + OUTPUT,
+        "1:1: unknown key 'modulse'; did you mean 'modules'?",
+    ),
     "an unknown key, near to none": (
         "version: 3\n" + INPUT + OUTPUT,
         "1:1: unknown key 'version'; keys: description, modules, name, parameters",
@@ -76,7 +83,10 @@ FILES = {
         "name: Good\n" + INPUT + OUTPUT,
         "1:7: the network is called 'Good', but its file 'Bad'; make them equal",
     ),
-    "a description in pieces": ("description: [a, b]\n" + INPUT + OUTPUT, "1:14: expected text, found ['a', 'b']"),
+    "a description in pieces": (
+        "description: [a, b]\n" + INPUT + OUTPUT,
+        "1:14: description: expected text, found a list",
+    ),
     "no modules": ("name: Bad\n", "1:1: has no 'modules'; write at least an Input and an Output"),
     "empty modules": (
         "modules: {}\n",
@@ -113,10 +123,20 @@ FILES = {
         INPUT + "  my.layer: {type: ReLU}\n" + OUTPUT,
         "3:3: 'my.layer' cannot name a module: use letters, digits, _ and -",
     ),
-    "a type in place of a module": (INPUT + "  relu: ReLU\n" + OUTPUT, "3:9: relu: expected {type: ...}, found 'ReLU'"),
+    "a type in place of a module": (
+        INPUT + "  relu: ReLU\n" + OUTPUT,
+        "3:9: relu: expected {type: ...}, found 'ReLU'",
+    ),
     "an empty module": (INPUT + "  relu:\n" + OUTPUT, "3:8: relu: expected {type: ...}, found nothing"),
     "no type": (INPUT + "  a: {output: 3}\n" + OUTPUT, "3:3: a: has no 'type'; write {type: Linear, ...}"),
-    "an unknown type": (INPUT + "  a: {type: Liner, output: 3}\n" + OUTPUT, "3:13: a: unknown type 'Liner'; did you mean 'Linear'?"),
+    "an empty type": (
+        INPUT + "  a: {type: ''}\n" + OUTPUT,
+        "3:3: a: has no 'type'; write {type: Linear, ...}",
+    ),
+    "an unknown type": (
+        INPUT + "  a: {type: Liner, output: 3}\n" + OUTPUT,
+        "3:13: a: unknown type 'Liner'; did you mean 'Linear'?",
+    ),
     "an unknown key of a module": (
         INPUT + "  a: {type: Linear, outptu: 3}\n" + OUTPUT,
         "3:21: a (Linear): unknown key 'outptu'; did you mean 'output'?",
@@ -162,9 +182,17 @@ FILES = {
         INPUT + "  a: {type: Reshape, shape: 4}\n" + OUTPUT,
         "3:29: a (Reshape): shape: expected a list, found 4",
     ),
+    "an empty list": (
+        INPUT + "  a: {type: Reshape, shape: []}\n" + OUTPUT,
+        "3:29: a (Reshape): shape: expected at least 1 item, found []",
+    ),
     "a word in a list": (
         INPUT + "  a: {type: Reshape, shape: [2, two]}\n" + OUTPUT,
         "3:33: a (Reshape): shape: expected a whole number, found 'two'",
+    ),
+    "a boolean for a list": (
+        INPUT + "  a: {type: Reshape, shape: true}\n" + OUTPUT,
+        "3:29: a (Reshape): shape: expected a list, found true",
     ),
     "a boolean in a list": (
         "modules:\n  image: {type: Input, shape: [true, 4]}\n" + OUTPUT,
@@ -220,6 +248,35 @@ FILES = {
         INPUT + "  a: {type: Concat, after: [image, imgae]}\n" + OUTPUT,
         "3:36: a: follows 'imgae', which is not there; did you mean 'image'?",
     ),
+    "no wire": (
+        INPUT + "  a: {type: ReLU, after: }\n" + OUTPUT,
+        "3:25: a: after: expected the name of a module, found nothing",
+    ),
+    "an empty list of wires": (
+        INPUT + "  a: {type: ReLU, after: []}\n" + OUTPUT,
+        "3:26: a: after: expected the name of a module, found nothing",
+    ),
+    "nothing in a list of wires": (
+        INPUT + "  a: {type: Concat, after: [image, null]}\n" + OUTPUT,
+        "3:36: a: follows a module by its name, found nothing",
+    ),
+    "keys and values for a wire": (
+        INPUT + "  a: {type: ReLU, after: {image: 1}}\n" + OUTPUT,
+        "3:26: a: follows a module by its name, found keys and values",
+    ),
+    "weights shared with nothing": (
+        INPUT + "  a: {share: }\n" + OUTPUT,
+        "3:13: a: shares the weights of a module by its name, found nothing",
+    ),
+    "weights shared with itself": (
+        INPUT + "  a: {share: a}\n" + OUTPUT,
+        "3:14: a: shares the weights of 'a', which has none of its own",
+    ),
+    "weights shared in a circle": (
+        INPUT + "  a: {share: b}\n  b: {share: a, after: image}\n" + OUTPUT,
+        "3:14: a: shares the weights of 'b', which has none of its own",
+        "4:14: b: shares the weights of 'a', which has none of its own",
+    ),
     "a module after itself": (
         INPUT + "  a: {type: ReLU, after: a}\n" + OUTPUT,
         "3:3: a: goes in a circle without a Memory: a -> a",
@@ -242,8 +299,19 @@ FILES = {
         "3:39: a (Linear): input: 5 does not fit 'image', which gives [4]; write 4 or leave it out",
     ),
     "planes that do not fit": (
-        IMAGE + "  a: {type: Convolution, noOutputPlanes: 2, kernelWidth: 3, kernelHeight: 3, noInputPlanes: 3}\n" + OUTPUT,
-        "3:93: a (Convolution): noInputPlanes: 3 does not fit 'image', which gives [1, 4, 4]; write 1 or leave it out",
+        IMAGE
+        + "  a: {type: Convolution, noOutputPlanes: 2, kernelWidth: 3, kernelHeight: 3, noInputPlanes: 3}\n"
+        + OUTPUT,
+        "3:93: a (Convolution): noInputPlanes: 3 does not fit 'image', which gives [1, 4, 4]; "
+        "write 1 or leave it out",
+    ),
+    "a size beyond all": (
+        INPUT + "  a: {type: Linear, output: 9223372036854775808}\n" + OUTPUT,
+        "3:3: a (Linear): its sizes are beyond what a computer holds",
+    ),
+    "a shape beyond all": (
+        "modules:\n  image: {type: Input, shape: [99999999999, 99999999999]}\n" + OUTPUT,
+        "2:3: image (Input): its sizes are beyond what a computer holds",
     ),
     "a window that is too large": (
         IMAGE + "  a: {type: Convolution, noOutputPlanes: 2, kernelWidth: 5, kernelHeight: 5}\n" + OUTPUT,
@@ -305,7 +373,9 @@ FILES = {
         "4:13: b: unknown type 'Tahn'; did you mean 'Tanh'?",
     ),
     "what follows from a fault is not said": (
-        INPUT + "  a: {type: Liner, output: 3}\n  b: {type: Linear, output: 3, input: 7}\n  c: {type: ReLU}\n" + OUTPUT,
+        INPUT
+        + "  a: {type: Liner, output: 3}\n  b: {type: Linear, output: 3, input: 7}\n  c: {type: ReLU}\n"
+        + OUTPUT,
         "3:13: a: unknown type 'Liner'; did you mean 'Linear'?",
     ),
 }
@@ -319,46 +389,19 @@ def test_every_fault_is_said_with_its_place(text, expected):
 
 
 @pytest.mark.parametrize(
-    "module",
-    [
-        "{type: ReLU, after: []}",
-        "{type: ReLU, after: }",
-        "{type: Concat, after: [image, null]}",
-        "{type: ReLU, after: {}}",
-        "{share: a}",
-        "{share: }",
-        "{share: b}\n  b: {share: a, after: image}",
-        "{type: Memory, size: 4, after: []}",
-    ],
-)
-def test_a_wire_or_share_that_leads_nowhere_is_never_passed_over(module):
-    assert "a: " in faults(INPUT + f"  a: {module}\n" + OUTPUT)
-
-
-@pytest.mark.parametrize(
     "text",
     [
-        INPUT + "  a: {type: Linear, output: 9223372036854775808}\n" + OUTPUT,
-        IMAGE + "  a: {type: Convolution, noOutputPlanes: 2, kernelWidth: 1, padX: 9223372036854775808}\n" + OUTPUT,
-        "modules:\n  image: {type: Input, shape: [99999999999, 99999999999]}\n" + OUTPUT,
-        INPUT + "  a: {type: Reshape, shape: []}\n" + OUTPUT,
+        "name:\n" + INPUT + OUTPUT,
+        "description:\n" + INPUT + OUTPUT,
+        INPUT + "  a: {type: ReLU, after: [~]}\n" + OUTPUT,
     ],
-    ids=["a size beyond all", "a pad beyond all", "a shape beyond all", "an empty shape"],
-)
-def test_messages_do_not_speak_of_what_is_inside(text):
-    found = faults(text)
-    assert not [word for word in ("unpack", "Storage", "validation", "()") if word in found], found
-
-
-@pytest.mark.parametrize(
-    "text", ["name:\n" + INPUT + OUTPUT, "description:\n" + INPUT + OUTPUT, INPUT + "  a: {type: ReLU, after: [~]}\n" + OUTPUT]
+    ids=["name", "description", "after"],
 )
 def test_what_is_left_empty_is_called_nothing(text):
     found = faults(text)
     assert "None" not in found
-    assert "found nothing" in found
+    assert "nothing" in found
 
 
 def test_a_type_that_is_no_word_is_not_called_missing():
     assert "has no 'type'" not in faults(INPUT + "  a: {type: 3}\n" + OUTPUT)
-

@@ -65,7 +65,11 @@ SAMPLES = {
     "Memory": [("size: 3", (3,))],
     "MultiheadAttention": [("heads: 2", (3, 4)), ("heads: 2", (3, 4), (5, 4))],
     "Multiply": [("", (2, 3), (2, 3), (2, 3))],
-    "MultivariateGaussian": [("", (4,)), ("meanActivation: Tanh, stdevActivation: SoftPlus", (2, 6)), ("", (3,), (3,))],
+    "MultivariateGaussian": [
+        ("", (4,)),
+        ("meanActivation: Tanh, stdevActivation: SoftPlus", (2, 6)),
+        ("", (3,), (3,)),
+    ],
     "Narrow": [("index0: 1, size0: 2", (4,)), ("index0: 0, size0: 2, index1: 2, size1: 1", (3, 4))],
     "Normalization": [("mean: 2, stdev: 3", (2, 3))],
     "NormalizedAdvantageFunction": [("", (2,), (2,), (2, 2)), ("", (2,), (2,), (4,))],
@@ -74,7 +78,11 @@ SAMPLES = {
     "ReLU": [("", (2, 3))],
     "Reshape": [("shape: [3, 4]", (2, 6)), ("dim0: 4, dim1: 3", (2, 6))],
     "SELU": [("", (2, 3))],
-    "Scale": [("dim0: 4, dim1: 5", (2, 3)), ("factor0: 2, factor1: 2", (2, 3, 4)), ("dim0: 3, dim1: 2, dim2: 2", (1, 3, 4))],
+    "Scale": [
+        ("dim0: 4, dim1: 5", (2, 3)),
+        ("factor0: 2, factor1: 2", (2, 3, 4)),
+        ("dim0: 3, dim1: 2, dim2: 2", (1, 3, 4)),
+    ],
     "SiLU": [("", (2, 3))],
     "Sigmoid": [("", (2, 3))],
     "SoftPlus": [("", (2, 3)), ("beta: 2", (5,))],
@@ -190,7 +198,8 @@ def test_a_saved_module_computes_the_same(describe, kind, keys, shapes):
 
 
 @pytest.mark.parametrize(
-    ("kind", "key"), [(kind, to_camel(name)) for kind in MODULES for name in sorted(inferable(MODULES.get(kind)))]
+    ("kind", "key"),
+    [(kind, to_camel(name)) for kind in MODULES for name in sorted(inferable(MODULES.get(kind)))],
 )
 def test_a_size_that_follows_is_checked_where_it_is_given(describe, kind, key):
     keys, *shapes = SAMPLES[kind][0]
@@ -205,10 +214,14 @@ def test_a_size_that_follows_is_checked_where_it_is_given(describe, kind, key):
     assert str(fault.value).endswith(f"; write {size} or leave it out")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MODULES if not joins(MODULES.get(kind)) and kind != "Input"])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in MODULES if not joins(MODULES.get(kind)) and kind != "Input"]
+)
 def test_what_takes_one_result_refuses_two(describe, kind):
     keys, *shapes = SAMPLES[kind][0]
-    with pytest.raises(ConfigError, match=r"tested \(\w+\): takes one result, found 2; join them first, as with Concat$"):
+    with pytest.raises(
+        ConfigError, match=r"tested \(\w+\): takes one result, found 2; join them first, as with Concat$"
+    ):
         describe(text(kind, keys, [shapes[0], shapes[0]]))
 
 
@@ -217,12 +230,14 @@ def test_what_takes_one_result_refuses_two(describe, kind):
 
 @pytest.fixture
 def compute(describe):
-    """Runs one module with given weights: result, and gradients by name ("x" for the input) for `gradient`."""
+    """Runs one module with given weights; gives its result, the gradients by name, and its state."""
 
     def run(module, x, weights=None, *, gradient=1.0, training=False):
         kind, _, keys = module.partition(", ")
         graph = describe(text(kind, keys, [tuple(x.shape[1:])])).build(1).double().train(training)
-        found = {name.removeprefix("tested."): value for name, value in graph.state_dict(keep_vars=True).items()}
+        found = {
+            name.removeprefix("tested."): value for name, value in graph.state_dict(keep_vars=True).items()
+        }
         with torch.no_grad():
             for name, value in (weights or {}).items():
                 found[name].copy_(torch.as_tensor(value, dtype=torch.float64).reshape(found[name].shape))
@@ -235,7 +250,9 @@ def compute(describe):
 
 
 def close(found, expected):
-    torch.testing.assert_close(found, torch.as_tensor(expected, dtype=torch.float64).expand(found.shape), atol=5e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        found, torch.as_tensor(expected, dtype=torch.float64).expand(found.shape), atol=5e-6, rtol=1e-5
+    )
     return True
 
 
@@ -268,10 +285,15 @@ def test_temporal_weights_of_the_reference_have_the_kernel_before_the_plane(comp
     theirs = torch.arange(1.0, 13).view(2, 3, 2)  # [out, kernel, in]
     x = torch.tensor([[[1.0, 10], [2, 20], [3, 30], [4, 40]]])
     y, _, _ = compute(
-        "Convolution, noOutputPlanes: 2, kernelWidth: 3", x, {"weight": theirs.transpose(1, 2), "bias": [0.5, -0.5]}
+        "Convolution, noOutputPlanes: 2, kernelWidth: 3",
+        x,
+        {"weight": theirs.transpose(1, 2), "bias": [0.5, -0.5]},
     )
     expected = [
-        [sum(float(theirs[o, k, i] * x[0, t + k, i]) for k in range(3) for i in range(2)) + (0.5, -0.5)[o] for o in (0, 1)]
+        [
+            sum(float(theirs[o, k, i] * x[0, t + k, i]) for k in range(3) for i in range(2)) + (0.5, -0.5)[o]
+            for o in (0, 1)
+        ]
         for t in (0, 1)
     ]
     assert close(y, [expected])
@@ -279,15 +301,39 @@ def test_temporal_weights_of_the_reference_have_the_kernel_before_the_plane(comp
 
 def test_spatial_convolution(compute):
     weights = {"weight": torch.ones(1, 1, 3, 3), "bias": [5]}
-    y, _, _ = compute("Convolution, noOutputPlanes: 1, kernelWidth: 3, kernelHeight: 3", torch.ones(1, 1, 4, 5), weights)
+    y, _, _ = compute(
+        "Convolution, noOutputPlanes: 1, kernelWidth: 3, kernelHeight: 3", torch.ones(1, 1, 4, 5), weights
+    )
     assert close(y, torch.full((1, 1, 2, 3), 14.0))
 
 
 def test_width_is_the_last_dimension_and_height_the_one_before(compute):
     x = torch.arange(12.0).view(1, 1, 3, 4)
     weights = {"weight": [[[[1, 10]]]], "bias": [0]}
-    y, _, _ = compute("Convolution, noOutputPlanes: 1, kernelWidth: 2, kernelHeight: 1, strideY: 2", x, weights)
+    y, _, _ = compute(
+        "Convolution, noOutputPlanes: 1, kernelWidth: 2, kernelHeight: 1, strideY: 2", x, weights
+    )
     assert close(y, [[[[10, 21, 32], [98, 109, 120]]]])
+
+
+KERNEL = "noOutputPlanes: 1, kernelWidth: 2, kernelHeight: 3, kernelDepth: 4"
+WINDOW = "width: 2, height: 3, depth: 4"
+STEPS = "strideX: 3, strideY: 1, strideZ: 2, padX: 0, padY: 1, padZ: 2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "expected"),
+    [
+        ("Convolution", KERNEL, (8, 13, 4)),
+        ("MaxPooling", WINDOW, (8, 13, 4)),
+        ("AvgPooling", WINDOW, (8, 13, 4)),
+        ("FullConvolution", KERNEL, (28, 13, 35)),
+    ],
+)
+def test_strides_and_pads_go_with_their_dimension(describe, kind, keys, expected):
+    # (15 + 2 * 2 - 4) // 2 + 1 deep, (13 + 2 * 1 - 3) // 1 + 1 high and (12 - 2) // 3 + 1 wide, or back.
+    network = describe(text(kind, f"{keys}, {STEPS}", [(1, 15, 13, 12)]))
+    assert network.shapes["tested"] == (1, *expected)
 
 
 def test_transposed_convolution(compute):
@@ -342,7 +388,9 @@ def test_a_frame_of_an_image(compute):
 
 
 def test_a_part_of_a_sample(compute):
-    y, gradients, _ = compute("Narrow, index0: 1, size0: 2", torch.tensor([[1.0, 2, 3, 4]]).expand(2, 4).clone())
+    y, gradients, _ = compute(
+        "Narrow, index0: 1, size0: 2", torch.tensor([[1.0, 2, 3, 4]]).expand(2, 4).clone()
+    )
     assert close(y, [[2, 3], [2, 3]])
     assert close(gradients["x"], [[0, 1, 1, 0], [0, 1, 1, 0]])
 
@@ -407,7 +455,9 @@ def test_batch_normalization_in_evaluation(compute):
     y, gradients, state = compute("BatchNormalization", x, weights, gradient=0.1)
     torch.testing.assert_close(y, 0.5 * x.double() + 0.1, atol=1e-5, rtol=0)
     torch.testing.assert_close(gradients["x"], torch.full_like(y, 0.05), atol=1e-6, rtol=0)
-    torch.testing.assert_close(gradients["weight"], torch.tensor([0.07, 0.09, 0.11, 0.13, 0.15]).double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        gradients["weight"], torch.tensor([0.07, 0.09, 0.11, 0.13, 0.15]).double(), atol=1e-6, rtol=0
+    )
     assert close(gradients["bias"], 0.2)
     assert close(state["running_mean"], 0)
     assert close(state["running_var"], 1)
@@ -418,11 +468,15 @@ def test_batch_normalization_in_training(compute):
     weights = {"weight": [0.5, 0.5], "bias": [0, 0]}
     y, gradients, state = compute("BatchNormalization", x, weights, gradient=0.1, training=True)
     half = [-0.66210, -0.54172, -0.42134, -0.30096]
-    torch.testing.assert_close(y.flatten()[:9], torch.tensor([*half, *half, 0.30096]).double(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        y.flatten()[:9], torch.tensor([*half, *half, 0.30096]).double(), atol=1e-4, rtol=0
+    )
     assert close(gradients["x"], 0)
     assert close(gradients["bias"], 0.8)
     assert close(state["running_mean"], [0.065, 0.105])
-    torch.testing.assert_close(state["running_var"], torch.tensor([0.9197, 0.9197]).double(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        state["running_var"], torch.tensor([0.9197, 0.9197]).double(), atol=1e-4, rtol=0
+    )
 
 
 def test_a_gaussian_has_means_first_and_deviations_above_zero(compute):

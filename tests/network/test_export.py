@@ -69,6 +69,8 @@ def test_a_compiled_graph_has_the_same_gradients(text):
 def test_a_graph_is_exported_for_any_batch(text):
     graph = network(text).build(seed=1).eval()
     batch = torch.export.Dim("batch", min=2, max=64)
-    exported = torch.export.export(graph, (torch.rand(4, 1, 8, 8),), dynamic_shapes={"samples": ({0: batch},)})
+    exported = torch.export.export(
+        graph, (torch.rand(4, 1, 8, 8),), dynamic_shapes={"samples": ({0: batch},)}
+    )
     x = torch.rand(7, 1, 8, 8)
     torch.testing.assert_close(exported.module()(x), graph(x))

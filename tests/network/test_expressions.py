@@ -1,5 +1,6 @@
 """Arithmetic in `${...}`: Python's results, and nothing but arithmetic."""
 
+import contextlib
 import time
 
 import pytest
@@ -20,11 +21,15 @@ def refused(text):
 # ---------------------------------------------------------------------------------------------- results
 
 
-_NUMBERS = st.integers(0, 50).map(str) | st.integers(0, 200).map(lambda n: str(n / 4)) | st.sampled_from("abx")
+_NUMBERS = (
+    st.integers(0, 50).map(str) | st.integers(0, 200).map(lambda n: str(n / 4)) | st.sampled_from("abx")
+)
 _ARITHMETIC = st.recursive(
     _NUMBERS | _NUMBERS.map("({} ** 2)".format),
     lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "//", "%"]), inner).map("({0[0]} {0[1]} {0[2]})".format),
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "//", "%"]), inner).map(
+            "({0[0]} {0[1]} {0[2]})".format
+        ),
         st.tuples(inner, st.sampled_from(["<", "<=", "==", "!=", ">", ">="]), inner, inner, inner).map(
             "({0[3]} if {0[0]} {0[1]} {0[2]} else {0[4]})".format
         ),
@@ -126,25 +131,42 @@ def test_all_that_is_no_arithmetic_is_refused(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os')", "open('x')", "eval('1')", "print(1)", "getattr(a, 'real')", "min(1, 2, key=int)", "name()"],
+    [
+        "__import__('os')",
+        "open('x')",
+        "eval('1')",
+        "print(1)",
+        "getattr(a, 'real')",
+        "min(1, 2, key=int)",
+        "name()",
+    ],
 )
 def test_calls_of_anything_but_the_four_functions_are_refused(text):
     assert refused(text).startswith(("unknown function '", "'min(1, 2, key=int)' is not allowed"))
 
 
 @pytest.mark.parametrize(
-    "text", ["9**9**9", "(9**9)**(9**9)", "2**10**9", "10**64**64", "(2.5**64)**64", "-" * 499 + "1", "(" * 250 + ")" * 250]
+    "text",
+    [
+        "9**9**9",
+        "(9**9)**(9**9)",
+        "2**10**9",
+        "10**64**64",
+        "(2.5**64)**64",
+        "-" * 499 + "1",
+        "(" * 250 + ")" * 250,
+    ],
 )
 def test_what_would_take_for_ever_is_refused_at_once(text):
     start = time.perf_counter()
-    try:
+    with contextlib.suppress(ExpressionError):
         evaluate(text, {})
-    except ExpressionError:
-        pass
     assert time.perf_counter() - start < 1
 
 
-@pytest.mark.parametrize("text", ["9" * 30, "-" + "9" * 30, "int('" + "9" * 30 + "')", "1e400", "float('inf')", "int(1e30)"])
+@pytest.mark.parametrize(
+    "text", ["9" * 30, "-" + "9" * 30, "int('" + "9" * 30 + "')", "1e400", "float('inf')", "int(1e30)"]
+)
 def test_no_number_is_beyond_the_limit_however_it_is_written(text):
     with pytest.raises(ExpressionError):
         evaluate(text, {})
@@ -154,20 +176,20 @@ def test_a_root_of_a_negative_number_is_not_called_large():
     assert refused("(-8) ** 0.5") == "'(-8) ** 0.5' is no real number"
 
 
-_FRAGMENTS = st.sampled_from([
-    "a", "b", "hidden", "name", "nothing", "1", "0", "2.5", "1e9", "'s'", "+", "-", "*", "/", "**", "%", "(", ")",
-    " ", ",", "min", "max(", "int(", "if", "else", "not", "<", "==", ".", "[", "]", "lambda", ":", "for", "in", "$",
-    "{", "}", "\\", "\n", "\x00", "é", "#",
-])  # fmt: skip
+_FRAGMENTS = st.lists(
+    st.sampled_from([
+        "a", "b", "hidden", "name", "nothing", "1", "0", "2.5", "1e9", "'s'", "+", "-", "*", "/", "**",
+        "%", "(", ")", " ", ",", "min", "max(", "int(", "if", "else", "not", "<", "==", ".", "[", "]",
+        "lambda", ":", "for", "in", "$", "{", "}", "\\", "\n", "\x00", "é", "#",
+    ]),
+    max_size=14,
+)  # fmt: skip
 
 
-@given(st.text(max_size=40) | st.lists(_FRAGMENTS, max_size=14).map("".join) | st.lists(_FRAGMENTS, max_size=14).map(" ".join))
+@given(st.text(max_size=40) | _FRAGMENTS.map("".join) | _FRAGMENTS.map(" ".join))
 def test_any_text_gives_a_plain_value_or_an_expression_error(text):
-    try:
+    with contextlib.suppress(ExpressionError):
         value = evaluate(text, PARAMETERS)
-    except ExpressionError as error:
-        assert str(error)
-    else:
         assert value is None or isinstance(value, int | float | str)
 
 
@@ -211,5 +233,3 @@ def test_an_expression_that_is_not_closed_is_refused(written):
 def test_a_fault_inside_a_longer_text_is_said():
     with pytest.raises(ExpressionError, match=r"^unknown parameter 'c'"):
         substitute("block ${c}", PARAMETERS)
-
-

@@ -19,7 +19,9 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 
 def test_a_class_of_torch_takes_its_own_argument_names():
-    found = network(between("[4]", "a: {type: torch.nn.Linear, in_features: 4, out_features: 3, bias: false}"))
+    found = network(
+        between("[4]", "a: {type: torch.nn.Linear, in_features: 4, out_features: 3, bias: false}")
+    )
     assert found.shapes["a"] == (3,)
     graph = found.build(seed=1)
     assert [name for name, _ in graph.named_parameters()] == ["a.weight"]
@@ -29,7 +31,9 @@ def test_a_class_of_torch_takes_its_own_argument_names():
 
 def test_arguments_of_torch_can_be_computed_and_left_out():
     text = "parameters: {limit: 2}\n" + between(
-        "[4]", 'a: {type: torch.nn.Hardtanh, min_val: "${-limit}", max_val: "${limit}"}', "b: {type: torch.nn.Hardtanh}"
+        "[4]",
+        'a: {type: torch.nn.Hardtanh, min_val: "${-limit}", max_val: "${limit}"}',
+        "b: {type: torch.nn.Hardtanh}",
     )
     module = network(text).build(seed=1)
     assert (module.get_submodule("a").min_val, module.get_submodule("b").min_val) == (-2, -1)
@@ -109,8 +113,8 @@ def test_weights_of_torch_are_drawn_from_the_seed():
         (
             "{type: torch.nn.Linear, in_features: 4, out_features: 3, device: cuda}",
             63,
-            "a (torch.nn.Linear): unknown key 'device'; keys: after, bias, in_features, out_features, repeat, "
-            "share",
+            "a (torch.nn.Linear): unknown key 'device'; keys: after, bias, in_features, out_features, "
+            "repeat, share",
         ),
     ],
 )
@@ -122,7 +126,9 @@ def test_a_wrong_use_of_torch_is_refused(module, column, message):
 
 def test_a_size_that_does_not_fit_a_class_of_torch_is_located():
     text = between("[4]", "a: {type: torch.nn.Linear, in_features: 3, out_features: 2}")
-    assert fault(text).startswith("networks/Mine.yaml: 1 problem\n  networks/Mine.yaml:3:3: a (torch.nn.Linear): ")
+    assert fault(text).startswith(
+        "networks/Mine.yaml: 1 problem\n  networks/Mine.yaml:3:3: a (torch.nn.Linear): "
+    )
 
 
 # ------------------------------------------------------------------------------------------- a user's own
@@ -184,14 +190,16 @@ def test_a_class_of_the_workspace_is_a_type(package):
 )
 def test_a_wrong_use_of_a_class_of_ones_own_is_refused(package, module, column, message):
     assert fault(between("[4]", f"a: {module.replace('PACKAGE', package)}")) == (
-        f"networks/Mine.yaml: 1 problem\n  networks/Mine.yaml:3:{column}: a {message.replace('PACKAGE', package)}"
+        f"networks/Mine.yaml: 1 problem\n"
+        f"  networks/Mine.yaml:3:{column}: a {message.replace('PACKAGE', package)}"
     )
 
 
 def test_a_forward_that_raises_is_located_in_the_file_and_in_the_code(package):
     assert fault(between("[4]", f"a: {{type: '{package}.gates:Gate', width: 3}}")).startswith(
         "networks/Mine.yaml: 1 problem\n"
-        f"  networks/Mine.yaml:3:3: a ({package}.gates:Gate): making it: {package}/gates.py:17: RuntimeError: "
+        f"  networks/Mine.yaml:3:3: a ({package}.gates:Gate): making it: {package}/gates.py:17: "
+        "RuntimeError: "
     )
 
 

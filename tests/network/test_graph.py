@@ -69,8 +69,11 @@ def test_weights_are_named_after_modules(describe):
     assert {name for name, _ in graph.named_parameters()} == set(graph.state_dict())
 
 
-METHODS = ["half", "type", "forward", "train", "eval", "to", "modules", "parameters", "state_dict", "add_module",
-           "training", "recurrent", "_modules", "_parameters", "inputs", "outputs", "network", "_plan", "__init__", "T"]  # fmt: skip
+METHODS = [
+    "half", "type", "forward", "train", "eval", "to", "modules", "parameters", "state_dict",
+    "add_module", "training", "recurrent", "_modules", "_parameters", "inputs", "outputs", "network",
+    "_plan", "__init__", "T",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -101,7 +104,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(describe):
 
 
 def test_modules_of_one_kind_do_not_start_alike(describe):
-    weights = describe(CHAIN.replace("output: 5", "output: 6").replace("output: 4", "output: 6")).build(1).state_dict()
+    weights = (
+        describe(CHAIN.replace("output: 5", "output: 6").replace("output: 4", "output: 6"))
+        .build(1)
+        .state_dict()
+    )
     assert weights["hidden.weight"].shape == weights["scores.weight"].shape
     assert not torch.equal(weights["hidden.weight"], weights["scores.weight"])
 
@@ -155,15 +162,17 @@ def test_a_build_without_data_has_shapes_only(describe):
 
 
 class Drawn:
-    """A random network: its text, the shapes that follow, and what it computes, all found without the engine."""
+    """A random network: its text, the shapes that follow and what it computes, without help of the engine."""
 
     def __init__(self, draw):
         self.shapes, self.modules = {}, {}
         extents = st.lists(st.integers(1, 4), min_size=1, max_size=2).map(tuple)
-        for index in range(draw(st.integers(1, 2))):
+        for _ in range(draw(st.integers(1, 2))):
             self.add({"type": "Input", "after": []}, draw(extents))
         for _ in range(draw(st.integers(1, 8))):
-            kind = draw(st.sampled_from(["Linear", "ReLU", "Tanh", "Reshape", "Accumulate", "Multiply", "Concat"]))
+            kind = draw(
+                st.sampled_from(["Linear", "ReLU", "Tanh", "Reshape", "Accumulate", "Multiply", "Concat"])
+            )
             self.step(kind, draw)
         last = list(self.modules)[-1]
         for source in {last, draw(st.sampled_from(list(self.modules)))}:
@@ -200,7 +209,9 @@ class Drawn:
             keys = {key: value for key, value in module.items() if value != []}
             if module["type"] == "Input":
                 keys["shape"] = list(self.shapes[name])
-            lines.append(f"  {name}: {{" + ", ".join(f"{k}: {v}" for k, v in keys.items()).replace("'", "") + "}")
+            lines.append(
+                f"  {name}: {{" + ", ".join(f"{k}: {v}" for k, v in keys.items()).replace("'", "") + "}"
+            )
         return "\n".join([*lines, ""])
 
     def compute(self, weights, samples):

@@ -29,7 +29,9 @@ def refused(text: str, **files: str) -> str:
 
 
 def block(*modules: str) -> str:
-    return "modules:\n  x: {type: Input}\n" + "".join(f"  {row}\n" for row in modules) + "  y: {type: Output}\n"
+    return (
+        "modules:\n  x: {type: Input}\n" + "".join(f"  {row}\n" for row in modules) + "  y: {type: Output}\n"
+    )
 
 
 def test_a_network_that_contains_itself():
@@ -41,8 +43,8 @@ def test_a_network_that_contains_itself():
 def test_networks_that_contain_each_other():
     files = {"A": block("b: {type: B}"), "B": block("c: {type: C}"), "C": block("a: {type: A}")}
     assert refused(between("[4]", "a: {type: A}"), **files) == (
-        "networks/C.yaml:3:3: a (A): contains itself: Mine -> A -> B -> C -> A (inside c, networks/B.yaml:3:3) "
-        "(inside b, networks/A.yaml:3:3) (inside a, networks/Mine.yaml:3:3)"
+        "networks/C.yaml:3:3: a (A): contains itself: Mine -> A -> B -> C -> A "
+        "(inside c, networks/B.yaml:3:3) (inside b, networks/A.yaml:3:3) (inside a, networks/Mine.yaml:3:3)"
     )
 
 
@@ -141,7 +143,13 @@ def test_a_layer_that_no_machine_holds_is_only_described():
     assert found.shapes["a"] == (10**12,)
 
 
-@pytest.mark.parametrize("row", ["{type: Linear, output: 1e30}", "{type: Linear, output: 9223372036854775807}",
-                                 "{type: Zeropad, dim0: 9223372036854775807}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "row",
+    [
+        "{type: Linear, output: 1e30}",
+        "{type: Linear, output: 9223372036854775807}",
+        "{type: Zeropad, dim0: 9223372036854775807}",
+    ],
+)
 def test_sizes_beyond_all_tensors(row):
     assert refused(between("[4]", f"a: {row}")).startswith("networks/Mine.yaml:3:")

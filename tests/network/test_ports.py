@@ -15,10 +15,12 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 
 def test_split_gives_equal_parts_by_number():
-    text = between("[7]", "s: {type: Split, parts: 3}", "z: {type: Output, after: s.2}", "w: {type: Output, after: s.0}")
-    last, first, whole = network(text.replace("y: {type: Output}", "y: {type: Output, after: s}")).build(seed=1)(
-        torch.arange(7.0).repeat(2, 1)
+    text = between(
+        "[7]", "s: {type: Split, parts: 3}", "z: {type: Output, after: s.2}", "w: {type: Output, after: s.0}"
     )
+    last, first, whole = network(text.replace("y: {type: Output}", "y: {type: Output, after: s}")).build(
+        seed=1
+    )(torch.arange(7.0).repeat(2, 1))
     assert last.tolist() == [[4, 5]] * 2  # the remainder, 6, is left out
     assert first.tolist() == [[0, 1]] * 2
     assert whole.tolist() == first.tolist()
@@ -27,7 +29,9 @@ def test_split_gives_equal_parts_by_number():
 @pytest.mark.parametrize("split", ["[2, 3]", "'2,3'"])
 def test_split_cuts_at_positions(split):
     parts = "\n".join(f"  out{i}: {{type: Output, after: s.{i}}}" for i in range(3))
-    found = network(f"modules:\n  x: {{type: Input, shape: [7]}}\n  s: {{type: Split, split: {split}}}\n{parts}\n")
+    found = network(
+        f"modules:\n  x: {{type: Input, shape: [7]}}\n  s: {{type: Split, split: {split}}}\n{parts}\n"
+    )
     results = found.build(seed=1)(torch.arange(7.0)[None])
     assert [result.tolist() for result in results] == [[[0, 1]], [[2]], [[3, 4, 5, 6]]]
     assert [found.shapes[f"s.{i}"] for i in range(3)] == [(2,), (1,), (4,)]
@@ -103,7 +107,9 @@ modules:
 
 
 def test_a_gru_gives_the_state_after_the_last_step():
-    text = between("[5, 3]", "gru: {type: GRU, output: 4}", "last: {type: Linear, output: 4, after: gru.hidden}")
+    text = between(
+        "[5, 3]", "gru: {type: GRU, output: 4}", "last: {type: Linear, output: 4, after: gru.hidden}"
+    )
     graph = network(text).build(seed=1)
     x = torch.rand(2, 5, 3)
     output, _ = graph.get_submodule("gru.cell")(x)
@@ -156,14 +162,21 @@ modules:
 )
 def test_a_part_that_is_not_there_is_refused(shape, module, port, rest):
     assert fault(between(shape, f"s: {module}", f"z: {{type: ReLU, after: s.{port}}}")) == (
-        "networks/Mine.yaml: 1 problem\n"
-        f"  networks/Mine.yaml:4:26: z: 's' has no result '{port}'; {rest}"
+        f"networks/Mine.yaml: 1 problem\n  networks/Mine.yaml:4:26: z: 's' has no result '{port}'; {rest}"
     )
+
+
+@pytest.mark.parametrize("nothing", ["", "~", "[]"])
+def test_an_after_that_names_nothing_is_refused(nothing):
+    message = fault(between("[4]", f"a: {{type: ReLU, after: {nothing}}}"))
+    assert message.startswith("networks/Mine.yaml: 1 problem\n  networks/Mine.yaml:3:")
 
 
 def test_unpooling_asks_for_indices():
     windows = "width: 2, height: 2"
-    text = between("[1, 4, 4]", f"p: {{type: MaxPooling, {windows}}}", f"u: {{type: MaxUnpooling, {windows}}}")
+    text = between(
+        "[1, 4, 4]", f"p: {{type: MaxPooling, {windows}}}", f"u: {{type: MaxUnpooling, {windows}}}"
+    )
     assert fault(text) == (
         "networks/Mine.yaml: 1 problem\n"
         "  networks/Mine.yaml:4:3: u (MaxUnpooling): takes values and the indices of a MaxPooling: "

@@ -116,8 +116,9 @@ def test_memories_in_a_row_add_their_delays():
 
 
 def test_several_outputs_each_have_time():
-    text = LOOP.replace("  y:", "  z: {type: Output}\n  y:").replace("y: {type: Output}",
-                                                                    "y: {type: Output, after: bounded}")
+    text = LOOP.replace("  y:", "  z: {type: Output}\n  y:").replace(
+        "y: {type: Output}", "y: {type: Output, after: bounded}"
+    )
     scores, bounded = network(text).build(seed=1)(torch.rand(2, 6, 3))
     assert (scores.shape, bounded.shape) == ((2, 6, 2), (2, 6, 4))
 
@@ -146,7 +147,9 @@ def test_two_cells_in_a_row_equal_those_of_torch():
             weight = graph.get_parameter(f"lstm{index + 1}.gates.weight")[rows]
             getattr(layers, f"weight_ih_l{index}").copy_(weight[:, :size])
             getattr(layers, f"weight_hh_l{index}").copy_(weight[:, size:])
-            getattr(layers, f"bias_ih_l{index}").copy_(graph.get_parameter(f"lstm{index + 1}.gates.bias")[rows])
+            getattr(layers, f"bias_ih_l{index}").copy_(
+                graph.get_parameter(f"lstm{index + 1}.gates.bias")[rows]
+            )
             getattr(layers, f"bias_hh_l{index}").zero_()
     x = torch.rand(2, 5, 3)
     torch.testing.assert_close(graph(x), layers(x)[0])

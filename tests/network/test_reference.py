@@ -21,8 +21,9 @@ def test_every_type_has_an_entry():
     assert sorted(entry.name for entry in reference.entries()) == sorted(name for name, _ in MODULES.items())
 
 
-@pytest.mark.parametrize("entry", reference.entries(), ids=lambda entry: entry.name)
-def test_every_argument_has_a_kind_and_a_meaning(entry):
+@pytest.mark.parametrize("name", [name for name, _ in MODULES.items()])
+def test_every_argument_has_a_kind_and_a_meaning(name):
+    entry = reference.entry(name)
     assert entry.text
     assert entry.family
     for argument in entry.arguments:

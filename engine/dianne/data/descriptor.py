@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 
 from dianne.document import Document, load
 from dianne.errors import suggest
-from dianne.options import NonNegativeInt, Options, PositiveInt, explain, keys
+from dianne.options import Label, NonNegativeInt, Options, PositiveInt, explain, keys
 from dianne.workspace import Folder
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -71,7 +71,7 @@ def parse_range(value: object) -> Range:
 RangeOption = Annotated[
     Range,
     BeforeValidator(parse_range),
-    WithJsonSchema({"type": ["string", "integer", "array"], "items": {"type": "integer"}}),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "array"}]}),
 ]
 
 
@@ -81,20 +81,12 @@ def _checksum(text: str) -> str:
     return text.lower()
 
 
-def _label(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()  # a class may be called true
-    if not isinstance(value, str | int):
-        raise ValueError(f"expected text or a whole number, found {value}")  # noqa: TRY004  # for pydantic
-    return str(value)
-
-
 class Source(Options):
     """Where one file of a dataset comes from."""
 
     urls: list[str] = Field(min_length=1)
     """Mirrors, tried in this order."""
-    sha256: Annotated[str, AfterValidator(_checksum)]
+    sha256: Annotated[str, AfterValidator(_checksum), WithJsonSchema({"pattern": "^[0-9a-fA-F]{64}$"})]
     """Checksum of the file's content, after a .gz around it is taken off."""
 
 
@@ -103,15 +95,13 @@ class Descriptor(Options):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    name: str
-    """What jobs call the dataset."""
+    name: str = ""
+    """What jobs call the dataset; the file's own name."""
     type: str
     """Which reader understands its files: IDX or sklearn."""
     description: str = ""
     """One sentence for people."""
-    labels: (
-        list[Annotated[str, BeforeValidator(_label), WithJsonSchema({"type": ["string", "integer"]})]] | None
-    ) = None
+    labels: list[Label] | None = None
     """Names of the classes, by index; a set with labels is a classification set."""
     input_dims: list[PositiveInt] | None = None
     """Shape of one input sample."""

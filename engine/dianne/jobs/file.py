@@ -13,13 +13,13 @@ from dianne.document import Document, load
 from dianne.jobs.learn import LearnOptions
 from dianne.learning.methods import METHODS
 from dianne.network.reference import kind_of
-from dianne.options import keys
+from dianne.options import Given, keys
 from dianne.workspace import Folder
 
 REQUIRED = ("networks", "dataset")
 
 
-def read_job(path: Path) -> tuple[str, str, dict[str, Any]]:
+def read_job(path: Path) -> tuple[str, str, dict[str, Given]]:
     """Networks, dataset and options of a job file; keys of keys are joined (`Encoder: {learningRate: 1}`).
 
     Raises:
@@ -30,7 +30,7 @@ def read_job(path: Path) -> tuple[str, str, dict[str, Any]]:
     document.close()
     data = document.data
     networks = data["networks"]
-    options = _flat({key: value for key, value in data.items() if key not in REQUIRED})
+    options = _flat(document, {key: value for key, value in data.items() if key not in REQUIRED}, ())
     return ",".join(networks) if isinstance(networks, list) else networks, data["dataset"], options
 
 
@@ -47,13 +47,15 @@ def problems_of_job(document: Document) -> None:
             document.report((key,), f"{key}: expected a name, found {value}")
 
 
-def _flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(document: Document, options: dict[str, Any], path: tuple[str, ...]) -> dict[str, Given]:
+    found: dict[str, Given] = {}
     for key, value in options.items():
+        place = (*path, key)
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
+            found |= _flat(document, value, place)
         else:
-            found[f"{prefix}{key}"] = ",".join(map(str, value)) if isinstance(value, list) else value
+            text = ",".join(map(str, value)) if isinstance(value, list) else value
+            found[".".join(place)] = Given(text, document.where(place), document.where(place, of_key=True))
     return found
 
 

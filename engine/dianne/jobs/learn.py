@@ -29,6 +29,7 @@ from dianne.jobs.prepare import (
     members,
     module_keys,
     names_of,
+    plain,
     read_networks,
     resolve_networks,
     typed,
@@ -158,7 +159,7 @@ def prepare(
     """
     names = names_of(networks)
     given = dict(options)
-    wanted = str(given.pop("strategy", None) or DEFAULT_STRATEGY)
+    wanted = str(plain(given.pop("strategy", None)) or DEFAULT_STRATEGY)
     strategy = plugins.find(folder, wanted, plugins.LEARNING)
     if not issubclass(strategy, LearningStrategy):
         raise UsageError(

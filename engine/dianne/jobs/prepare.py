@@ -122,7 +122,16 @@ def resolve_networks(team: list[Member], bound: Bound, library: Library) -> dict
 
 def layered(*layers: tuple[str, Mapping[str, Any]]) -> dict[str, Given]:
     """Values of several origins in one; later layers win."""
-    return {key: Given(value, origin) for origin, values in layers for key, value in values.items()}
+    return {
+        key: value if isinstance(value, Given) else Given(value, origin)
+        for origin, values in layers
+        for key, value in values.items()
+    }
+
+
+def plain(value: Any) -> Any:
+    """A value without its origin."""
+    return value.value if isinstance(value, Given) else value
 
 
 def typed(options: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -155,5 +164,5 @@ def choose_range(bound: Bound, described: Described, word: str, part_name: str) 
 
 def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | None:
     """The classes that targets name, unless the job is told to take the samples as targets."""
-    own = str(options.get("autoencode", "false")).lower() == "true"
+    own = str(plain(options.get("autoencode", "false"))).lower() == "true"
     return None if own else described.labels

@@ -27,7 +27,7 @@ from dianne.options import Options, explain, keys
 if TYPE_CHECKING:
     from dianne.network.network import Network
 
-_NOT_FOR_FILES = ("device", "dtype")  # where a network lives is a matter of the job
+_NOT_FOR_FILES = ("device", "dtype", "mode")  # a matter of the job; and torch.nn.RNNBase's own
 
 
 class _Plain(Options):
@@ -40,9 +40,10 @@ class _Plain(Options):
 def schema(module: type[nn.Module]) -> type[BaseModel]:
     """An options class with a field for each argument of a constructor; inferable ones may be None."""
     ours = any(found is module for _, found in MODULES.items())
-    hints = _hints(module)
+    constructor = _constructor(module)
+    hints = _hints(constructor)
     fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(module).parameters.items():
+    for name, parameter in list(inspect.signature(constructor).parameters.items())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or name in _NOT_FOR_FILES:
             continue
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
@@ -53,10 +54,22 @@ def schema(module: type[nn.Module]) -> type[BaseModel]:
     return create_model(module.__name__, __base__=Options if ours else _Plain, **fields)
 
 
-def _hints(module: type[nn.Module]) -> dict[str, Any]:
+def _constructor(module: type[nn.Module]) -> Any:
+    """The first constructor, from a class to its bases, that names its arguments (that of LSTM does not)."""
+    for base in module.__mro__:
+        constructor = vars(base).get("__init__")
+        if constructor is None:
+            continue
+        kinds = [p.kind for p in inspect.signature(constructor).parameters.values()]
+        if not {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= set(kinds):
+            return constructor
+    return vars(object)["__init__"]
+
+
+def _hints(constructor: Any) -> dict[str, Any]:
     """The kinds of a constructor's arguments, as far as pydantic can check them."""
     try:
-        found = typing.get_type_hints(module.__init__, include_extras=True)
+        found = typing.get_type_hints(constructor, include_extras=True)
     except (NameError, TypeError):
         return {}
     kept = {}
@@ -74,15 +87,22 @@ def bind_arguments(network: Network, node: Node, module: type[nn.Module]) -> dic
 
     What is wrong is noted in the network's document.
     """
-    return _bind(network, node, schema(module))  # type: ignore[arg-type]  # a class can be hashed
+    bound = _bind(network, node, schema(module))  # type: ignore[arg-type]  # a class can be hashed
+    if bound is None:
+        return None
+    given = bound.model_fields_set | set(inferable(module)) | {"batch_first"}
+    ours = isinstance(bound, Options) and not isinstance(bound, _Plain)
+    # A class of torch gets what the file gives: some refuse arguments that they would not use.
+    return {name: getattr(bound, name) for name in type(bound).model_fields if ours or name in given}
 
 
 def bind_parameters(network: Network, node: Node, file: NetworkFile) -> dict[str, Any] | None:
     """The parameters of a network inside another; as `bind_arguments`."""
-    return _bind(network, node, file.options())
+    bound = _bind(network, node, file.options())
+    return None if bound is None else {name: getattr(bound, name) for name in type(bound).model_fields}
 
 
-def _bind(network: Network, node: Node, model: type[BaseModel]) -> dict[str, Any] | None:
+def _bind(network: Network, node: Node, model: type[BaseModel]) -> BaseModel | None:
     document, before = network.document, len(network.document.problems)
     known = keys(model)
     written = {**node.arguments, **_overridden(network.overrides, node, known)}
@@ -97,20 +117,23 @@ def _bind(network: Network, node: Node, model: type[BaseModel]) -> dict[str, Any
             values[key] = substitute(text, network.parameters)
         except ExpressionError as error:
             document.report((*node.path, key), f"{node.origin} ({node.type}): {key}: {error}")
-    if len(document.problems) > before:
-        return None
+    unknown = len(document.problems) > before
     try:
         bound = model.model_validate(values)
     except ValidationError as error:
         for detail in error.errors():
             key = str(detail["loc"][0])
+            if unknown and detail["type"] == "missing":
+                continue  # it is one of those that were said, misspelt
             text = written.get(key)
             computed = f" (from {text})" if isinstance(text, str) and "$" in text else ""
             message = f"{node.origin} ({node.type}): {key}: {explain(detail)}{computed}"
             items = [part for part in detail["loc"][1:] if isinstance(part, int)]
+            if not items and isinstance(text, list):
+                items = [index for index, item in enumerate(text) if isinstance(item, bool)][:1]
             document.report((*node.path, key, *items), message)
         return None
-    return {name: getattr(bound, name) for name in type(bound).model_fields}
+    return None if unknown else bound
 
 
 def _overridden(overrides: Mapping[str, Any], node: Node, known: Mapping[str, Any]) -> dict[str, Any]:

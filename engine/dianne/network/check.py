@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dianne.errors import ConfigError, DianneError, Problem, suggest
 from dianne.network.arguments import schema
+from dianne.network.expressions import unknown_names
 from dianne.network.file import NetworkFile
 from dianne.network.library import Library
 from dianne.network.resolve import resolve
+from dianne.network.wiring import ordered
 from dianne.options import keys
 
 
@@ -23,9 +27,18 @@ def check_network(file: NetworkFile, library: Library) -> list[Problem]:
         except ConfigError as error:
             return list(error.problems)
         return []
-    document = file.document
-    before = len(document.problems)
+    document = replace(file.document, problems=list(file.document.problems))
+    types = [node.type for node in file.nodes]
+    for name in ("Input", "Output") if file.nodes else ():
+        if name not in types:
+            document.report(("modules",), f"has no {name}; a network needs at least one", of_key=True)
+    ordered(file.nodes, document)
     for node in file.nodes:
+        for key, value in node.arguments.items():
+            for name in unknown_names(value, file.parameters):
+                hint = suggest(name, file.parameters, "parameters")
+                message = f"{node.name} ({node.type}): {key}: unknown parameter '{name}'{hint}"
+                document.report((*node.path, key), message)
         if not node.type:
             continue
         try:
@@ -40,6 +53,4 @@ def check_network(file: NetworkFile, library: Library) -> list[Problem]:
             if key not in known:
                 message = f"{node.name} ({node.type}): unknown key '{key}'{suggest(key, known, 'keys')}"
                 document.report((*node.path, key), message, of_key=True)
-    found = list(document.problems)
-    del document.problems[before:]
-    return found
+    return document.problems

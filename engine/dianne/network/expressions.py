@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from dianne.errors import suggest
@@ -72,7 +74,10 @@ def evaluate(text: str, parameters: Mapping[str, Scalar]) -> Scalar:
     if len(text) > _MAX_LENGTH:
         raise ExpressionError(f"an expression of {len(text):,} characters (at most {_MAX_LENGTH})")
     try:
-        value: Scalar = _value(ast.parse(text.strip(), mode="eval").body, parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd syntax: what cannot be computed is said below
+            tree = ast.parse(text.strip(), mode="eval").body
+        value: Scalar = _bounded(_value(tree, parameters), tree)
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise ExpressionError(f"'{text}' is no expression") from error
     except ZeroDivisionError as error:
@@ -115,9 +120,15 @@ def _binary(node: ast.BinOp, names: Mapping[str, Scalar]) -> Any:
     if isinstance(node.op, ast.Pow) and abs(right) > 64:
         raise ExpressionError(f"'{ast.unparse(node)}' has an exponent above 64")
     result = _BINARY[type(node.op)](left, right)
-    if isinstance(result, complex) or abs(result) > _MAX_VALUE:
+    if isinstance(result, complex):
+        raise ExpressionError(f"'{ast.unparse(node)}' is no real number")
+    return _bounded(result, node)
+
+
+def _bounded(value: Any, node: ast.expr) -> Any:
+    if isinstance(value, int | float) and not abs(value) <= _MAX_VALUE:
         raise ExpressionError(f"'{ast.unparse(node)}' is beyond 2**63")
-    return result
+    return value
 
 
 def _compare(node: ast.Compare, names: Mapping[str, Scalar]) -> bool:
@@ -130,3 +141,19 @@ def _compare(node: ast.Compare, names: Mapping[str, Scalar]) -> bool:
             return False
         left = right
     return True
+
+
+def unknown_names(value: Any, parameters: Mapping[str, Scalar]) -> list[str]:
+    """The names in the expressions of a value that are no parameters, without computing anything."""
+    if isinstance(value, list):
+        return [name for item in value for name in unknown_names(item, parameters)]
+    found = []
+    for text in _SPAN.findall(value) if isinstance(value, str) else []:
+        if text.strip() in parameters:
+            continue
+        with warnings.catch_warnings(), suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            warnings.simplefilter("ignore")
+            nodes = ast.walk(ast.parse(text.strip(), mode="eval"))
+            names = [node.id for node in nodes if isinstance(node, ast.Name)]
+            found += [name for name in names if name not in parameters and name not in _FUNCTIONS]
+    return found

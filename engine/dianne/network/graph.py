@@ -70,6 +70,10 @@ class Graph(nn.Module):
         self.recurrent = bool(self.memories or inner)
         self._plan_steps(modules, wires)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep own attributes apart from modules of the same name, such as `training`."""
+        object.__setattr__(self, name, value)
+
     def _plan_steps(self, modules: Mapping[str, nn.Module], wires: Wires) -> None:
         """Number the results, so that running is a walk through a list of (function, sources, target)."""
         slots = {key: slot for slot, key in enumerate([*wires.inputs, *self.memories])}
@@ -80,6 +84,9 @@ class Graph(nn.Module):
             if key in self.memories:
                 continue
             module = modules[key]
+            if isinstance(module, nn.Identity):  # an Output passes on what it gets
+                slots[key] = slots[refs[0]]
+                continue
             raw = slots.setdefault(f"{key} whole" if key in wires.several else key, len(slots))
             if isinstance(module, Graph) and module.recurrent:
                 self._inner[len(self._plan)] = key
@@ -92,10 +99,12 @@ class Graph(nn.Module):
         self._slots = len(slots)
         self._returned = [slots[key] for key in self.outputs]
         self._remembered = {key: slots[wires.after[key][0]] for key in self.memories}
-        self._chain = self._returned == [self._slots - 1] and all(
+        chained = self._returned == [self._slots - 1] and all(
             sources == (position,) and target == position + 1
             for position, (_, sources, target) in enumerate(self._plan)
         )
+        self._chain = [module for module, _, _ in self._plan] if chained else []
+        self._entrance = next(iter(self.inputs.values()))
 
     def forward(self, *samples: Tensor) -> Result:
         """Results for a batch.
@@ -112,12 +121,14 @@ class Graph(nn.Module):
         """
         if self.recurrent:
             return self.unroll(*samples)[0]
-        values = self._checked(samples)
-        if self._chain:
-            value = values[0]
-            for module, _, _ in self._plan:
+        if self._chain and len(samples) == 1:
+            value = samples[0]
+            if value.shape[1:] != self._entrance:
+                (value,) = self._checked(samples)
+            for module in self._chain:
                 value = module(value)
             return value
+        values: list[Any] = self._checked(samples)
         values.extend([values[0]] * (self._slots - len(values)))
         for module, sources, target in self._plan:
             values[target] = module(*[values[source] for source in sources])
@@ -183,8 +194,9 @@ class Graph(nn.Module):
 
     def _checked(self, samples: tuple[Tensor, ...]) -> list[Tensor]:
         if len(samples) != len(self.inputs):
-            names = ", ".join(self.inputs)
-            raise ShapeError(f"{self.network} takes {len(self.inputs)} inputs ({names}), got {len(samples)}")
+            count, names = len(self.inputs), ", ".join(self.inputs)
+            inputs = "input" if count == 1 else "inputs"
+            raise ShapeError(f"{self.network} takes {count} {inputs} ({names}), got {len(samples)}")
         values = []
         for (key, shape), sample in zip(self.inputs.items(), samples, strict=True):
             if sample.shape[1:] != shape:

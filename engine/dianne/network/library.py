@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from dianne.document import parse
-from dianne.errors import UsageError, suggest
+from dianne.errors import ConfigError, UsageError, suggest
 from dianne.network.catalog import MODULES
 from dianne.network.file import NetworkFile, read, read_document
 from dianne.plugins import user_code
@@ -50,6 +50,15 @@ class Library:
                 self._read[name] = read(self._paths[name])
         return self._read.get(name)
 
+    def networks_by_name(self, name: str) -> NetworkFile | None:
+        """The network file that a type means, if it means one that can be read."""
+        if name in MODULES:
+            return None
+        try:
+            return self.file(name)
+        except ConfigError:
+            return None  # said in full when the type is looked up
+
     def find(self, name: str) -> Type:
         """What a type name means.
 
@@ -73,8 +82,11 @@ class Library:
         if root not in sys.path:
             sys.path.insert(0, root)
         with user_code(f"importing {module}"):
-            found = getattr(importlib.import_module(module), class_name, None)
-        return _checked(found, f"{module}:{class_name}")
+            imported = importlib.import_module(module)
+        if not hasattr(imported, class_name):
+            classes = [key for key, value in vars(imported).items() if isinstance(value, type)]
+            raise UsageError(f"{module} has no class '{class_name}'{suggest(class_name, classes, 'classes')}")
+        return _checked(getattr(imported, class_name), f"{module}:{class_name}")
 
 
 def _torch(name: str) -> type[nn.Module]:

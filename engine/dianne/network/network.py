@@ -43,7 +43,7 @@ class Network:
         arguments: of each module's constructor.
         inner: the networks inside, by module.
         several: the modules whose result is a tuple.
-        size: the number of modules, those inside others included.
+        weights: the number of weights, shared ones once for each module that has them.
     """
 
     file: NetworkFile
@@ -57,7 +57,7 @@ class Network:
     classes: dict[str, type[nn.Module]] = field(default_factory=dict)
     inner: dict[str, Network] = field(default_factory=dict)
     several: set[str] = field(default_factory=set)
-    size: int = 0
+    weights: int = 0
 
     @property
     def name(self) -> str:
@@ -100,10 +100,20 @@ class Network:
                 node.type if node.name not in shared else f"{node.type} of {shared[node.name]}".strip(),
                 node.after,
                 self.shapes[node.name],
-                0 if node.name in shared else sum(w.numel() for w in self.modules[node.name].parameters()),
+                0 if node.name in shared else self.weights_of(node.name),
             )
             for node in self.nodes
         ]
+
+    def built(self, name: str) -> nn.Module:
+        """One module without data."""
+        return self.inner[name].build_without_data() if name in self.inner else self.modules[name]
+
+    def weights_of(self, name: str) -> int:
+        """The number of weights in one module."""
+        if name in self.inner:
+            return self.inner[name].weights
+        return sum(weight.numel() for weight in self.modules[name].parameters())
 
     # ------------------------------------------------------------------------------------------- building
 
@@ -123,7 +133,8 @@ class Network:
 
     def build_without_data(self) -> Graph:
         """The network on torch's meta device: shapes, but no values."""
-        return self.graph(self.modules)
+        inner = {name: network.build_without_data() for name, network in self.inner.items()}
+        return self.graph({node.name: inner.get(node.name) or self.modules[node.name] for node in self.nodes})
 
     def graph(self, modules: Mapping[str, nn.Module]) -> Graph:
         """Connect modules as this network says."""
@@ -140,7 +151,7 @@ class Network:
         if node.name in self.inner:
             return self.inner[node.name].build(seed, (*path, node.name))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "init", *path, node.name))
+            torch.default_generator.manual_seed(derive(seed, "init", *path, node.name))
             module = self.classes[node.name](**self.arguments[node.name])
         use_ports(module, self.nodes, node.name)
         return module

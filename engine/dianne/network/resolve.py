@@ -12,19 +12,19 @@ from pydantic.alias_generators import to_camel
 from torch import nn
 
 from dianne.document import Document
-from dianne.errors import DianneError, Problem, UsageError, suggest
+from dianne.errors import ConfigError, DianneError, Problem, UsageError, suggest
 from dianne.network.arguments import bind_arguments, bind_parameters
 from dianne.network.catalog import infer, joins, pick, port_names
 from dianne.network.expressions import ExpressionError, Scalar, substitute
 from dianne.network.file import NetworkFile, Node
-from dianne.network.graph import Graph, Shape
+from dianne.network.graph import Shape
 from dianne.network.library import Library
-from dianne.network.network import Network, share_weights, use_ports
-from dianne.network.wiring import expand, ordered
+from dianne.network.network import Network, use_ports
+from dianne.network.wiring import count_modules, expand, ordered
 from dianne.plugins import user_code
 
 MAX_MODULES = 20_000
-_BATCH, _TIME = 2, 2  # of the tensors without data that find the shapes
+_BATCH = 2  # of the tensors without data that find the shapes
 
 
 def resolve(
@@ -44,7 +44,14 @@ def resolve(
     Raises:
         ConfigError: everything that is wrong with the file and those it uses, with line and column.
     """
-    network = _Resolver(library or Library()).network(file, dict(parameters or {}), None, (), overrides)
+    library = library or Library()
+    values = {**file.parameters, **(parameters or {})}
+    count = count_modules(file, values, library)
+    if count > MAX_MODULES:
+        message = f"holds {count:,} modules; at most {MAX_MODULES:,} are possible"
+        place = file.document.where(("modules",), of_key=True)
+        raise ConfigError(file.document.source, [Problem(place, message)])
+    network = _Resolver(library).network(file, dict(parameters or {}), None, (), overrides)
     network.close()
     return network
 
@@ -99,7 +106,8 @@ class _Resolver:
             given = incoming.pop(0) if incoming and node.type == "Input" else None
             self._node(network, node, given, (*inside, file.name))
         self._memories(network)
-        network.size = len(network.nodes) + sum(found.size for found in network.inner.values())
+        known = [node.name for node in network.nodes if node.name in network.shapes and not node.share]
+        network.weights = sum(network.weights_of(name) for name in known)
         return network
 
     # --------------------------------------------------------------------------------------------- modules
@@ -107,7 +115,7 @@ class _Resolver:
     def _node(self, network: Network, node: Node, given: Shape | None, inside: tuple[str, ...]) -> None:
         document = network.document
         if node.share and not node.type:
-            original = next(n for n in network.nodes if n.name == node.share)
+            original = next((n for n in network.nodes if n.name == node.share), node)
             node = replace(node, type=original.type, arguments={**original.arguments, **node.arguments})
             network.nodes[[n.name for n in network.nodes].index(node.name)] = node
         if not node.type:
@@ -116,6 +124,13 @@ class _Resolver:
             if "$" in node.type:
                 node = replace(node, type=str(substitute(node.type, network.parameters)))
             kind = self.library.find(node.type)
+        except ConfigError as error:  # a network file that cannot even be read
+            place = document.where(node.path, of_key=True)
+            document.problems += [
+                Problem(problem.where, f"{problem.message} (inside {node.name}, {place})")
+                for problem in error.problems
+            ]
+            return
         except (DianneError, ExpressionError) as error:
             document.report((*node.path, "type"), f"{node.origin}: {error}")
             return
@@ -134,15 +149,25 @@ class _Resolver:
         try:
             with guard:
                 if isinstance(kind, NetworkFile):
-                    built: nn.Module = self._inside(network, node, kind, arguments, known, inside)
+                    found = self._inside(network, node, kind, arguments, known, inside)
+                    _take(network, node, found.outputs)
                 else:
-                    built = _construct(network, node, kind, arguments, known)
-                network.modules[node.name] = built
-                self._shapes(network, node, built, known)
+                    network.modules[node.name] = _construct(network, node, kind, arguments, known)
+                    _run(network, node, known)
         except _SaidInsideError:
             return
-        except (ValueError, TypeError, RuntimeError, AssertionError, IndexError, DianneError) as error:
+        except (
+            ValueError,
+            TypeError,
+            RuntimeError,
+            AssertionError,
+            IndexError,
+            OverflowError,
+            DianneError,
+        ) as error:
             reason = str(error).strip().split("\n")[0]
+            if "overflow" in reason.lower() or isinstance(error, OverflowError):
+                reason = "its sizes are beyond what a computer holds"
             document.report(node.path, f"{node.name} ({node.type}): {reason}", of_key=True)
 
     def _inside(
@@ -153,7 +178,7 @@ class _Resolver:
         parameters: dict[str, Any],
         shapes: list[Shape],
         inside: tuple[str, ...],
-    ) -> Graph:
+    ) -> Network:
         if file.name in inside:
             raise UsageError(f"contains itself: {' -> '.join([*inside, file.name])}")
         key = repr((file.name, sorted(parameters.items()), shapes))
@@ -167,53 +192,25 @@ class _Resolver:
         ]
         if found.document.problems:
             raise _SaidInsideError
-        if found.size > MAX_MODULES:
-            raise UsageError(f"holds {found.size:,} modules; at most {MAX_MODULES:,} are possible")
         network.inner[node.name] = found
-        return found.build_without_data()
-
-    def _shapes(self, network: Network, node: Node, built: nn.Module, shapes: list[Shape]) -> None:
-        """Run a module without data and note the shapes of its result and of the parts that others take."""
-        samples = [torch.empty(_BATCH, *shape, device="meta") for shape in shapes]
-        use_ports(built, network.nodes, node.name)
-        with torch.no_grad():
-            if isinstance(built, Graph) and built.recurrent:
-                result: Any = built.step(*samples, state=built.zero_state(_BATCH, samples[0]))[0]
-            elif node.type == "Input":
-                result = torch.empty(_BATCH, *network.arguments[node.name]["shape"], device="meta")
-            elif node.type == "Memory":
-                result = torch.empty(_BATCH, network.arguments[node.name]["size"], device="meta")
-            else:
-                result = built(*samples)
-        if isinstance(result, tuple):
-            network.several.add(node.name)
-        network.shapes[node.name] = tuple(pick(built, result, "").shape[1:])
-        names = port_names(built, result)
-        for ref in {ref for other in network.nodes for ref in other.after if ref.startswith(f"{node.name}.")}:
-            port = ref.split(".", 1)[1]
-            if port in names:
-                network.shapes[ref] = tuple(pick(built, result, port).shape[1:])
-                continue
-            hint = suggest(port, names, "results") if names else "; it has one result"
-            for other in network.nodes:
-                if ref in other.after:
-                    message = f"{other.name}: '{node.name}' has no result '{port}'{hint}"
-                    network.document.report((*other.path, "after"), message)
+        return found
 
     def _memories(self, network: Network) -> None:
         """What comes into a memory is known last; and weights can be shared once all modules are there."""
         for node in network.nodes:
             document = network.document
             if node.type == "Memory" and node.after and node.name in network.shapes:
-                found, own = network.shapes.get(node.after[0]), network.shapes[node.name]
-                if found is not None and found != own:
+                found, size = network.shapes.get(node.after[0]), network.shapes[node.name]
+                if found is not None and found != size:
                     message = (
-                        f"{node.name} (Memory): holds {list(own)}, but '{node.after[0]}' gives {list(found)}"
+                        f"{node.name} (Memory): holds {list(size)}, but '{node.after[0]}' gives {list(found)}"
                     )
                     document.report(node.path, message, of_key=True)
-            if node.share and node.share in network.modules and node.name in network.modules:
-                own_weights = list(network.modules[node.name].named_parameters())
-                if own_weights and not share_weights(network.modules[node.name], network.modules[node.share]):
+            if node.share and node.share in network.shapes and node.name in network.shapes:
+                own, other = (network.built(name) for name in (node.name, node.share))
+                theirs = dict(other.named_parameters())
+                fits = {n: w.shape == theirs[n].shape for n, w in own.named_parameters() if n in theirs}
+                if any(True for _ in own.parameters()) and not (fits and all(fits.values())):
                     message = f"{node.name}: has no weight of the same name and shape as '{node.share}'"
                     document.report((*node.path, "share"), message)
 
@@ -241,6 +238,55 @@ def _check_wires(network: Network, node: Node, kind: type[nn.Module] | NetworkFi
         document.report((*node.path, "after"), message)
         return False
     return bool(count)
+
+
+def _run(network: Network, node: Node, shapes: list[Shape]) -> None:
+    """Run a module without data, and note the shapes of its result and of the parts that others take."""
+    module = network.modules[node.name]
+    use_ports(module, network.nodes, node.name)
+    samples = [torch.empty(_BATCH, *shape, device="meta") for shape in shapes]
+    if node.type == "Input":
+        samples = [torch.empty(_BATCH, *network.arguments[node.name]["shape"], device="meta")]
+    if node.type == "Memory":
+        samples = [torch.empty(_BATCH, network.arguments[node.name]["size"], device="meta")]
+    with torch.no_grad():
+        result: Any = module(*samples)
+    if isinstance(result, tuple):
+        network.several.add(node.name)
+    network.shapes[node.name] = tuple(pick(module, result, "").shape[1:])
+    names = port_names(module, result)
+    for port in _ports(network, node, names):
+        network.shapes[f"{node.name}.{port}"] = tuple(pick(module, result, port).shape[1:])
+
+
+def _take(network: Network, node: Node, outputs: Mapping[str, Shape]) -> None:
+    """Note the shapes of what a network inside another gives."""
+    shapes = list(outputs.values())
+    network.shapes[node.name] = shapes[0]
+    if len(shapes) == 1:
+        _ports(network, node, [])
+        return
+    network.several.add(node.name)
+    names = [*outputs, *(str(index) for index in range(len(shapes)))]
+    for port in _ports(network, node, names):
+        network.shapes[f"{node.name}.{port}"] = outputs[port] if port in outputs else shapes[int(port)]
+
+
+def _ports(network: Network, node: Node, names: list[str]) -> set[str]:
+    """The parts of a result that others take; a part that there is not is noted."""
+    taken = set()
+    for other in network.nodes:
+        for ref in other.after:
+            base, _, port = ref.partition(".")
+            if base != node.name or not port:
+                continue
+            if port in names:
+                taken.add(port)
+                continue
+            hint = suggest(port, names, "results") if names else "; it has one result"
+            message = f"{other.name}: '{node.name}' has no result '{port}'{hint}"
+            network.document.report((*other.path, "after"), message)
+    return taken
 
 
 def _entrance(document: Document, node: Node, written: list[int] | None, given: Shape) -> list[int]:

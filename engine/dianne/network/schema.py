@@ -74,6 +74,7 @@ _WIRING: dict[str, Any] = {
     },
 }
 _FOREIGN = [
+    _COMPUTED,
     {"type": "string", "pattern": r"^torch\.nn\.", "description": "a class of torch, by its dotted name"},
     {"type": "string", "pattern": ":", "description": "a class of your own: package.module:Class"},
 ]

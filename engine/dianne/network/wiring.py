@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dianne.document import Document
 from dianne.network.expressions import ExpressionError, Scalar, substitute
-from dianne.network.file import Node
+from dianne.network.file import NetworkFile, Node
+from dianne.options import shown
+
+if TYPE_CHECKING:
+    from dianne.network.library import Library
 
 MAX_REPEAT = 1000
 
@@ -46,7 +53,7 @@ def _count(node: Node, parameters: dict[str, Scalar], document: Document) -> int
         count = int(count)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_REPEAT:
         document.report(
-            (*node.path, "repeat"), f"{node.name}: repeat: expected 1 to {MAX_REPEAT}, found {count}"
+            (*node.path, "repeat"), f"{node.name}: repeat: expected 1 to {MAX_REPEAT}, found {shown(count)}"
         )
         return 0
     return count
@@ -89,7 +96,7 @@ def ordered(nodes: list[Node], document: Document) -> list[Node]:
             first = next(node for node in waiting if node.name == cycle[0])
             message = f"{first.name}: goes in a circle without a Memory: {' -> '.join(cycle)}"
             document.report(first.path, message, of_key=True)
-            return []
+            return [*done.values(), *waiting]  # their types and keys can be checked all the same
         waiting = blocked
     return list(done.values())
 
@@ -101,3 +108,33 @@ def _cycle(waiting: list[Node], waits: dict[str, set[str]]) -> list[str]:
     while path[-1] not in path[:-1]:
         path.append(min(waits[path[-1]] & names))
     return path[path.index(path[-1]) :][::-1]
+
+
+def count_modules(file: NetworkFile, parameters: Mapping[str, Scalar], library: Library) -> int:
+    """How many modules a network holds, those inside others included; computed without building any."""
+    return _Counter(library).count(file, dict(parameters), ())
+
+
+class _Counter:
+    def __init__(self, library: Library):
+        self.library = library
+        self.known: dict[str, int] = {}
+
+    def count(self, file: NetworkFile, parameters: dict[str, Scalar], inside: tuple[str, ...]) -> int:
+        key = repr((file.name, sorted(parameters.items(), key=str)))
+        if key not in self.known and file.name not in inside:
+            inside = (*inside, file.name)
+            self.known[key] = sum(self._of_node(node, parameters, inside) for node in file.nodes)
+        return self.known.get(key, 0)
+
+    def _of_node(self, node: Node, parameters: dict[str, Scalar], inside: tuple[str, ...]) -> int:
+        scrap = Document("", "")
+        copies = _count(node, parameters, scrap) or 1
+        inner = self.library.networks_by_name(node.type)
+        if inner is None:
+            return copies
+        given = {}
+        for key, value in node.arguments.items():
+            with suppress(ExpressionError):
+                given[key] = substitute(value, parameters)
+        return copies * (1 + self.count(inner, {**inner.parameters, **given}, inside))

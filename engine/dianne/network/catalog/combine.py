@@ -99,7 +99,7 @@ class Split(nn.Module):
 
     Args:
         parts: number of equal parts; a remainder at the end is left out.
-        split: where parts end, in place of `parts`: 4,7 gives 0 to 4, 4 to 7 and 7 to the end.
+        split: where parts end, in place of `parts`: [4, 7] gives 0 to 4, 4 to 7 and 7 to the end.
         dim: counted from the end, 0 for the last; 2 is the planes of [planes, height, width].
     """
 
@@ -127,7 +127,8 @@ class Split(nn.Module):
             ends = [*self.ends, size]
         starts = [0, *ends[:-1]]
         if any(start >= end or end > size for start, end in zip(starts, ends, strict=True)):
-            raise ValueError(f"cannot cut {size} values at {ends[:-1]}")
+            where = f"into {self.parts} parts" if self.parts else f"at {ends[:-1]}"
+            raise ValueError(f"cannot cut {size} values {where}")
         return tuple(input.narrow(self.dim, s, e - s) for s, e in zip(starts, ends, strict=True))
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dianne.network.catalog.registry import MODULES
-from dianne.options import PositiveInt
+from dianne.options import Label, PositiveInt
 
 Shape = tuple[int, ...]
 
@@ -36,9 +36,9 @@ class Output(nn.Identity):
         labels: names of the values, such as the classes.
     """
 
-    def __init__(self, labels: list[str | int] | None = None):
+    def __init__(self, labels: list[Label] | None = None):
         super().__init__()
-        self.labels = [str(label) for label in labels] if labels else None
+        self.labels = labels or None
 
 
 @MODULES.register("Linear")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,8 +28,11 @@ def inferable(module: type[nn.Module]) -> frozenset[str]:
 
 
 def joins(module: type[nn.Module]) -> bool:
-    """Whether a type takes the results of several modules."""
-    return bool(getattr(module, "joins", False))
+    """Whether a type takes the results of several modules; one that is not of the catalog may."""
+    if any(found is module for _, found in MODULES.items()):
+        return bool(getattr(module, "joins", False))
+    parameters = list(inspect.signature(module.forward).parameters.values())
+    return len(parameters) > 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
 def port_names(module: nn.Module, result: Any) -> list[str]:

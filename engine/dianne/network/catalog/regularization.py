@@ -135,14 +135,15 @@ class _Statistics(nn.Module):
 
     def fit(self, values: Iterable[Tensor]) -> None:
         """Take mean and deviation (n - 1 in the divisor) over all values of some tensors."""
-        count, total, squares = 0, 0.0, 0.0
+        count, mean, squares = 0, 0.0, 0.0  # squares of distances from the mean (Welford 1962, by chunks)
         for chunk in values:
             wide = chunk.double()
-            count += wide.numel()
-            total += float(wide.sum())
-            squares += float(wide.square().sum())
-        mean = total / max(count, 1)
-        variance = max(squares - count * mean * mean, 0.0) / max(count - 1, 1)
+            size, centre = wide.numel(), float(wide.mean())
+            squares += float((wide - centre).square().sum())
+            squares += (centre - mean) ** 2 * count * size / (count + size)
+            count += size
+            mean += (centre - mean) * size / count
+        variance = squares / max(count - 1, 1)
         self.get_buffer("mean").fill_(mean)
         self.get_buffer("stdev").fill_(variance**0.5 or 1.0)  # all values equal: leave their scale alone
         self.get_buffer("fitted").fill_(True)
