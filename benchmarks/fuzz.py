@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from dianne.binding import parse_pairs
 from dianne.document import parse
 from dianne.errors import UsageError
 from dianne.network.check import check_network
 from dianne.network.file import read_document
 from dianne.network.library import Library
 from dianne.network.resolve import resolve
-from dianne.options import parse_pairs
 from dianne.workspace import Folder, shipped
 
 WORDS = (

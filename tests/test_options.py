@@ -7,21 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dianne.binding import TYPED, Consumer, Given, bind, parse_pairs
 from dianne.errors import ConfigError, UsageError
 from dianne.options import (
-    TYPED,
     Choice,
-    Consumer,
-    Given,
     NonNegativeFloat,
     Options,
     PositiveFloat,
     PositiveInt,
     Probability,
-    bind,
     default_of,
     keys,
-    parse_pairs,
 )
 from dianne.registry import Registry
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from dianne.binding import TYPED, Given, bind
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import describe
 from dianne.data.readers import open_dataset
@@ -13,11 +14,11 @@ from dianne.errors import UsageError, suggest
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate as evaluate_job
 from dianne.jobs import learn as learn_job
+from dianne.jobs.learn_run import LearnRun
 from dianne.jobs.prepare import Member, module_keys, resolve_networks
 from dianne.network.file import read
 from dianne.network.library import Library
 from dianne.network.network import Network
-from dianne.options import TYPED, Given, bind
 from dianne.runtime import instances
 from dianne.runtime.instances import Deployed
 from dianne.store import Manifest, Store
@@ -57,7 +58,7 @@ class Workspace:
             DianneError: something that was asked for does not exist or fit, or learning failed.
         """
         job = learn_job.prepare(self.folder, networks, dataset, options)
-        return learn_job.LearnRun(job, watcher or learn_job.LearnWatcher(), stop).run()
+        return LearnRun(job, watcher or learn_job.LearnWatcher(), stop).run()
 
     def evaluate(self, networks: str | Iterable[str], dataset: str, **options: Any) -> Evaluation:
         """Judge stored networks on a dataset; options as on the command line, `tag` among them.

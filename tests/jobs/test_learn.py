@@ -7,7 +7,8 @@ import torch
 
 import dianne
 from dianne import UsageError, Workspace, plugins
-from dianne.jobs.learn import LearnRun, LearnWatcher, PreparedLearn, prepare
+from dianne.jobs.learn import LearnWatcher, PreparedLearn, prepare
+from dianne.jobs.learn_run import LearnRun
 from dianne.learning.update import DivergedError
 
 VAE = {"strategy": "VariationalAutoEncoder", "hidden": 4, "batchSize": 8, "maxIterations": 3, "tag": "vae"}

@@ -10,7 +10,8 @@ import torch
 import dianne
 from dianne import Workspace, plugins
 from dianne.errors import UsageError
-from dianne.jobs.learn import LearnResult, LearnRun, LearnWatcher, prepare
+from dianne.jobs.learn import LearnResult, LearnWatcher, prepare
+from dianne.jobs.learn_run import LearnRun
 from dianne.plugins import EVALUATION, LEARNING
 from dianne.workspace import Folder, shipped
 

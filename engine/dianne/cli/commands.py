@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 import dianne
+from dianne.binding import parse_pairs
 from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.errors import UsageError, suggest
-from dianne.options import parse_pairs
 from dianne.workspace import Folder
 
 
@@ -87,7 +87,8 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     else:
         (networks, dataset), options = _split(words, "NETWORKS", "DATASET")
     from dianne.cli.progress import Screen
-    from dianne.jobs.learn import LearnRun, prepare
+    from dianne.jobs.learn import prepare
+    from dianne.jobs.learn_run import LearnRun
 
     job = prepare(_folder(), networks, dataset, options)
     if dry_run:
@@ -190,7 +191,7 @@ def deploy(words: tuple[str, ...]) -> None:
       dianne deploy Decoder tag=vae
     """
     (network,), options = _split(words, "NETWORK")
-    from dianne.options import TYPED, Consumer, Given, bind
+    from dianne.binding import TYPED, Consumer, Given, bind
     from dianne.runtime.instances import DeployOptions
     from dianne.runtime.instances import deploy as start
 
@@ -217,9 +218,9 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
       dianne forward Encoder MNIST range=0,9 --json
     """
     (name, *rest), options = _split(words, "INSTANCE", "DATASET", optional=1)
+    from dianne.binding import TYPED, Consumer, Given, bind
     from dianne.cli.progress import Screen
     from dianne.cli.tables import show_results
-    from dianne.options import TYPED, Consumer, Given, bind
     from dianne.runtime import forward as forwarding
     from dianne.runtime.instances import Instance, find, load
 

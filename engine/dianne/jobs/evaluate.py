@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dianne import plugins
+from dianne.binding import Bound, Consumer, bind
 from dianne.data.descriptor import Described, Range, describe
 from dianne.data.files import Progress
 from dianne.data.options import EvaluateDataOptions, view
@@ -18,7 +19,7 @@ from dianne.jobs.prepare import check_number, choose_range, labels_of, layered, 
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.resolve import restore
-from dianne.options import Bound, Consumer, NonNegativeInt, Options, bind
+from dianne.options import NonNegativeInt, Options
 from dianne.store import Manifest, Store, load_weights
 from dianne.workspace import Folder
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dianne import plugins
+from dianne.binding import Given
 from dianne.criteria import CRITERIA
 from dianne.data.options import LearnDataOptions
 from dianne.data.sampling import SAMPLING
@@ -13,7 +14,7 @@ from dianne.document import Document, load
 from dianne.jobs.learn import LearnOptions
 from dianne.learning.methods import METHODS
 from dianne.network.reference import kind_of
-from dianne.options import Given, keys
+from dianne.options import keys
 from dianne.workspace import Folder
 
 REQUIRED = ("networks", "dataset")

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_snake
 
+from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys
 from dianne.data.descriptor import Described, Range
 from dianne.errors import ConfigError, DianneError, Problem, UsageError
 from dianne.network.arguments import schema
@@ -15,7 +16,7 @@ from dianne.network.file import NetworkFile, Node, read
 from dianne.network.library import Library
 from dianne.network.network import Network
 from dianne.network.resolve import resolve
-from dianne.options import TYPED, Bound, Consumer, Given, ModuleKeys, keys
+from dianne.options import keys
 from dianne.workspace import Folder
 
 

@@ -108,6 +108,11 @@ class Loop:
         self.store = store
         self.watcher = watcher
         self.stop = stop
+        self.outcome = Outcome()
+        self.good = GoodWeights(networks)
+        self.terms: Terms = {}
+        self.stored = 0  # the iteration whose weights the tag has
+        self.begin = time.perf_counter()
 
     def run(self) -> Outcome:
         """Learn.
@@ -115,51 +120,47 @@ class Loop:
         Raises:
             DivergedError: a loss was not finite; the last good weights are stored.
         """
-        outcome = Outcome()
-        good = GoodWeights(self.networks)
         last = self.options.max_iterations
-        begin = time.perf_counter()
-        terms: Terms = {}
-
-        def report() -> None:
-            if outcome.iteration and not (
-                outcome.history and outcome.history[-1].iteration == outcome.iteration
-            ):
-                seconds = time.perf_counter() - begin
-                outcome.history.append(Report(outcome.iteration, numbers(terms), seconds))
-                self.watcher.report(outcome.history[-1])
-
-        def store(snapshot: bool) -> None:
-            weights = self._weights()
-            good.stored(outcome.iteration, weights)
-            self.store(weights, outcome.iteration, numbers(terms), snapshot)
-
         for i in range(last):
-            outcome.stopped = self.stop()
-            if outcome.stopped:
+            self.outcome.stopped = self.stop()
+            if self.outcome.stopped:
                 break
-            good.before(i)
+            self.good.before(i)
             try:
-                terms = self._iterate(i)
-                good.after()
-                outcome.iteration = done = i + 1
-                self.watcher.tick(done, terms)
-                if _due(self.options.trace_interval, done):
-                    report()
-                if _due(self.options.store_interval, done):
-                    store(True)
-                if _due(self.options.sync_interval, done) and done != last:
-                    store(False)
-                if done == last:
-                    self._weights()
+                self.terms = self._iterate(i)
+                self.good.after()
+                self._finish_iteration(i + 1, i + 1 == last)
             except DivergedError as error:
-                raise self._give_up(error, good, i) from error
-        report()
-        outcome.terms = numbers(terms)
-        if outcome.iteration:
-            store(False)
-        outcome.seconds = time.perf_counter() - begin
-        return outcome
+                raise self._give_up(error, i) from error
+        self._report()
+        self.outcome.terms = numbers(self.terms)
+        if self.outcome.iteration != self.stored:
+            self._put(snapshot=False)
+        self.outcome.seconds = time.perf_counter() - self.begin
+        return self.outcome
+
+    def _finish_iteration(self, done: int, last: bool) -> None:
+        self.outcome.iteration = done
+        self.watcher.tick(done, self.terms)
+        if _due(self.options.trace_interval, done):
+            self._report()
+        if _due(self.options.store_interval, done):
+            self._put(snapshot=True)
+        if _due(self.options.sync_interval, done) or last:
+            self._put(snapshot=False)
+
+    def _report(self) -> None:
+        """Tell how far it is, unless that was told already."""
+        done, history = self.outcome.iteration, self.outcome.history
+        if done and not (history and history[-1].iteration == done):
+            history.append(Report(done, numbers(self.terms), time.perf_counter() - self.begin))
+            self.watcher.report(history[-1])
+
+    def _put(self, snapshot: bool) -> None:
+        weights, done = self._weights(), self.outcome.iteration
+        self.good.stored(done, weights)
+        self.store(weights, done, numbers(self.terms), snapshot)
+        self.stored = self.stored if snapshot else done
 
     def _iterate(self, i: int) -> Terms:
         with user_code(f"iteration {i + 1} of {type(self.strategy).__name__}"):
@@ -184,13 +185,13 @@ class Loop:
                     raise DivergedError(f"{name}.{key} holds values that are not finite")
         return weights
 
-    def _give_up(self, error: DivergedError, good: GoodWeights, i: int) -> DivergedError:
+    def _give_up(self, error: DivergedError, i: int) -> DivergedError:
         place = first_bad_module(self.networks, self.job.updates)
         began = f"; the first values that are not finite come from {place}" if place else ""
         kept = ""
-        if good.iteration is not None:
-            stored = self.store(good.weights, good.iteration, {}, False)
-            place = f"those of iteration {good.iteration:,}, are under the tag"
+        if self.good.iteration is not None:
+            stored = self.store(self.good.weights, self.good.iteration, {}, False)
+            place = f"those of iteration {self.good.iteration:,}, are under the tag"
             kept = f"the last good weights kept, {place}; " if stored else "nothing was stored; "
         return DivergedError(
             f"{error} in iteration {i + 1:,}{began}\n  {kept}"
