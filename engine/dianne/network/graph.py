@@ -78,25 +78,33 @@ class Graph(nn.Module):
         """Number the results, so that running is a walk through a list of (function, sources, target)."""
         slots = {key: slot for slot, key in enumerate([*wires.inputs, *self.memories])}
         used = {ref for refs in wires.after.values() for ref in refs} | set(wires.outputs)
+        ports: dict[str, list[str]] = {}
+        for ref in sorted(used):
+            ports.setdefault(ref.split(".")[0], []).append(ref)
+        self._slots = len(slots)
         self._plan: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []
         self._inner: dict[int, str] = {}  # position in the plan of a graph that has a state, and its name
+
+        def add(name: str, step: Callable[..., Any], sources: tuple[int, ...]) -> None:
+            slots[name] = self._slots
+            self._plan.append((step, sources, self._slots))
+            self._slots += 1
+
         for key, refs in wires.after.items():
             if key in self.memories:
                 continue
-            module = modules[key]
+            module, several = modules[key], key in wires.several
             if isinstance(module, nn.Identity):  # an Output passes on what it gets
                 slots[key] = slots[refs[0]]
                 continue
-            raw = slots.setdefault(f"{key} whole" if key in wires.several else key, len(slots))
             if isinstance(module, Graph) and module.recurrent:
                 self._inner[len(self._plan)] = key
-            self._plan.append((module, tuple(slots[ref] for ref in refs), raw))
-            for ref in sorted(used):
-                base, _, port = ref.partition(".")
-                if base == key and (port or key in wires.several):
-                    target = slots.setdefault(ref, len(slots))
-                    self._plan.append((partial(_pick, module, port), (raw,), target))
-        self._slots = len(slots)
+            whole = f"{key} whole" if several else key
+            add(whole, module, tuple(slots[ref] for ref in refs))
+            for ref in ports.get(key, []):
+                port = ref.partition(".")[2]
+                if port or several:
+                    add(ref, partial(_pick, module, port), (slots[whole],))
         self._returned = [slots[key] for key in self.outputs]
         self._remembered = {key: slots[wires.after[key][0]] for key in self.memories}
         chained = self._returned == [self._slots - 1] and all(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dianne.network.catalog.registry import MODULES
 from dianne.options import Label, PositiveInt
@@ -64,7 +65,7 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:  # torch's word
         """(b, ...) -> (b, output)."""
-        return super().forward(input.flatten(1) if input.dim() > 2 else input)
+        return functional.linear(input.flatten(1) if input.dim() > 2 else input, self.weight, self.bias)
 
 
 @MODULES.register("Memory")
