@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from dianne import plugins
@@ -34,11 +35,16 @@ def list_models(folder: Folder, as_json: bool) -> None:
     made = table("network", "parameters", "tags", "description")
     for entry in entries:
         given: Any = entry["parameters"]
-        row(
-            made, entry["name"], " ".join(f"{key}={value}" for key, value in given.items()),
-            ", ".join(entry["tags"]), entry["description"],  # type: ignore[arg-type]
-        )  # fmt: skip
+        shown = _few(key if value is None else f"{key}={value}" for key, value in given.items())
+        tags: Any = entry["tags"]
+        row(made, entry["name"], shown, ", ".join(tags), entry["description"])
     show_table(made)
+
+
+def _few(words: Iterable[str], most: int = 4) -> str:
+    """The first of some words, so that a column stays narrow."""
+    found = list(words)
+    return " ".join([*found[:most], "…"] if len(found) > most else found)
 
 
 def list_tags(folder: Folder, network: str | None, as_json: bool) -> None:
