@@ -5,11 +5,14 @@ from math import prod
 
 import pytest
 import torch
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from dianne.network.graph import ShapeError
+from dianne.network.resolve import restore
+from dianne.store import Manifest, Store, load_weights, named_weights
 
 CHAIN = """\
 modules:
@@ -282,3 +285,26 @@ def test_one_more_module_leaves_the_first_weights_of_any_network_alone(describe,
     after = describe("\n".join(lines)).build(seed).state_dict()
     assert same(before, {name: weight for name, weight in after.items() if not name.startswith("added.")})
     assert after["added.weight"].shape == (3, prod(drawn.shapes[source]))
+
+
+@slow
+@given(networks, st.integers(0, 2**31 - 1))
+def test_any_network_survives_a_round_trip_through_yaml(describe, drawn, seed):
+    network = describe(drawn.text)
+    again = describe(yaml.safe_dump(network.file.document.data, sort_keys=False), name="Mine")
+    assert again.shapes == network.shapes
+    assert same(network.build(seed).state_dict(), again.build(seed).state_dict())
+
+
+@slow
+@given(networks, st.integers(0, 2**31 - 1))
+def test_any_network_survives_the_store(describe, tmp_path_factory, drawn, seed):
+    network = describe(drawn.text)
+    graph = network.build(seed)
+    store = Store(tmp_path_factory.mktemp("models"))
+    text = network.file.document.text
+    store.put("t", Manifest("Mine", text, network.parameters), named_weights(graph))
+    stored = store.manifest("Mine", "t")
+    other = restore(stored.text, "Mine", stored.parameters, stored.texts, stored.overrides).build(seed + 1)
+    load_weights(other, store.weights(stored), "Mine:t")
+    assert same(graph.state_dict(), other.state_dict())
