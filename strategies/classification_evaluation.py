@@ -28,9 +28,9 @@ class ClassificationEvaluationStrategy(EvaluationStrategy):
         self.means = Means()
         self.confusion = torch.zeros(len(self.labels), len(self.labels), dtype=torch.int64)
 
-    def process_batch(self, batch: Batch) -> None:
+    def process_batch(self, batch: Batch) -> torch.Tensor:
         """Rank the results."""
-        result = self.network(batch.input).flatten(1)  # (b, classes)
+        result: torch.Tensor = self.network(batch.input).flatten(1)  # (b, classes)
         if result.shape != batch.target.shape:
             raise UsageError(
                 f"the network gives {result.shape[1]} values, but the dataset has {len(self.labels)} classes"
@@ -47,6 +47,7 @@ class ClassificationEvaluationStrategy(EvaluationStrategy):
         self.means.add(accuracy=(rank == 0).double(), **tops)
         cells = truth * len(self.labels) + result.argmax(1)
         self.confusion += torch.bincount(cells, minlength=self.confusion.numel()).view_as(self.confusion)
+        return result
 
     def result(self) -> Evaluation:
         """Shares over all samples, and the counts."""

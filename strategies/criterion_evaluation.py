@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from dianne import (
     Batch,
     CriterionName,
@@ -31,9 +33,11 @@ class CriterionEvaluationStrategy(EvaluationStrategy):
         self.criterion = job.criterion()
         self.means = Means()
 
-    def process_batch(self, batch: Batch) -> None:
+    def process_batch(self, batch: Batch) -> torch.Tensor:
         """One loss per sample."""
-        self.means.add(**{self.name: self.criterion(self.network(batch.input), batch.target)})
+        result: torch.Tensor = self.network(batch.input)
+        self.means.add(**{self.name: self.criterion(result, batch.target)})
+        return result
 
     def result(self) -> Evaluation:
         """The mean."""

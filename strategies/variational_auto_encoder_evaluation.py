@@ -44,9 +44,10 @@ class VariationalAutoEncoderEvaluationStrategy(EvaluationStrategy):
         self.sample_size = job.options.sample_size
         self.means = Means()
 
-    def process_batch(self, batch: Batch) -> None:
+    def process_batch(self, batch: Batch) -> torch.Tensor:
         """Encode, draw, decode."""
-        mean, stdev = self.encoder(batch.input).chunk(2, dim=1)  # (b, z) each
+        gaussian: torch.Tensor = self.encoder(batch.input)
+        mean, stdev = gaussian.chunk(2, dim=1)  # (b, z) each
         kl = standard_normal_divergence(mean, stdev)  # (b,)
         reconstruction = torch.zeros_like(kl)
         if self.means.size == 0:  # drawn for all samples at once, so that the size of a batch does not matter
@@ -56,6 +57,7 @@ class VariationalAutoEncoderEvaluationStrategy(EvaluationStrategy):
             latents = mean + stdev * one
             reconstruction += self.criterion(self.decoder(latents), batch.target) / self.sample_size
         self.means.add(**{"negative ELBO": reconstruction + kl, "reconstruction": reconstruction, "kl": kl})
+        return gaussian
 
     def result(self) -> Evaluation:
         """Means over all samples."""

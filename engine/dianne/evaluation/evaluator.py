@@ -42,14 +42,20 @@ def evaluate(
     try:
         with torch.inference_mode(), user_code(strategy.__name__):
             judge = strategy()
+            judge.batch_size = options.batch_size
             judge.setup(job)
-            for start in range(0, len(dataset), options.batch_size):
-                judge.process_batch(dataset.batch(slice(start, start + options.batch_size)))
-                tick(min(start + options.batch_size, len(dataset)))
+            outputs, done = [], 0
+            for batch in judge.batches(dataset):
+                output = judge.process_batch(batch)
+                if options.include_outputs and output is not None:
+                    outputs.append(output)
+                done += len(batch.input)
+                tick(done)
             result = judge.result()
     finally:
         for module, mode in modes.items():
             module.training = mode
+    result.outputs = torch.cat(outputs) if outputs else None
     result.seconds = time.perf_counter() - begin
     result.strategy = strategy.__name__
     return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dianne.criteria import CRITERIA, Criterion
-from dianne.data.dataset import Batch
+from dianne.data.dataset import Batch, Dataset
 from dianne.options import Options, PositiveInt
 
 
@@ -20,6 +20,8 @@ class EvaluationOptions(Options):
 
     batch_size: PositiveInt = 500
     """Samples forwarded at once; no result depends on it."""
+    include_outputs: bool = False
+    """Keep what the networks give for every sample."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Evaluation:
         labels: names of the classes.
         seconds: it took.
         strategy: name of the evaluation strategy.
+        outputs: (size, ...) what the networks gave, if the option `includeOutputs` asks for it.
     """
 
     size: int
@@ -64,6 +67,7 @@ class Evaluation:
     labels: list[str] | None = None
     seconds: float = 0.0
     strategy: str = ""
+    outputs: Tensor | None = None
 
 
 class EvaluationStrategy(ABC):
@@ -80,14 +84,24 @@ class EvaluationStrategy(ABC):
     Options: ClassVar[type[Options]] = EvaluationOptions
     defaults: ClassVar[Mapping[str, Any]] = {}
     larger_is_better: ClassVar[bool] = False
+    batch_size: int = 1  # as the options say; set before `setup`
 
     @abstractmethod
     def setup(self, job: EvaluationJob) -> None:
         """Build what the strategy needs."""
 
+    def batches(self, dataset: Dataset) -> Iterator[Batch]:
+        """The batches of a dataset, each sample once; in order unless a strategy says otherwise."""
+        size = self.batch_size
+        return (dataset.batch(slice(start, start + size)) for start in range(0, len(dataset), size))
+
     @abstractmethod
-    def process_batch(self, batch: Batch) -> None:
-        """Take in one batch; the last one of a dataset may be smaller. Gradients are off."""
+    def process_batch(self, batch: Batch) -> Tensor | None:
+        """Take in one batch; the last one of a dataset may be smaller. Gradients are off.
+
+        Returns:
+            (b, ...) what the networks gave, kept where the user asks for it; None if there is no such thing.
+        """
 
     @abstractmethod
     def result(self) -> Evaluation:

@@ -39,6 +39,7 @@ class LearnJob(Job):
         self.networks = networks
         self.options = options
         self.dataset = dataset
+        self.labels = dataset.labels
         self.noise = torch.Generator().manual_seed(derive(seed, "noise"))
         if hasattr(options, "batch_size"):
             sampling = getattr(options, "sampling", "UNIFORM")
@@ -72,6 +73,7 @@ class Rehearsal(Job):
         self.networks = networks
         self.options = options
         self.dataset = dataset
+        self.labels = dataset.labels
         self.noise = torch.Generator()
         self.batches = repeat(dataset.without_data(getattr(options, "batch_size", 2)))
 

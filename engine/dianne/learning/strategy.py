@@ -55,18 +55,23 @@ class Job(ABC):
         options: an object of the strategy's class `Options`.
         dataset: the samples that are learned from.
         batches: endless batches, drawn as the options `batchSize` and `sampling` say.
+        labels: names of the classes, if the dataset has classes.
         noise: random numbers for the strategy's own use.
     """
 
     networks: tuple[nn.Module, ...]
     options: Any
     dataset: Dataset
+    labels: list[str] | None
     batches: Iterator[Batch]
     noise: torch.Generator
 
     def criterion(self) -> Criterion:
         """The criterion that the option `criterion` names."""
         return CRITERIA.get(self.options.criterion)()
+
+    def note(self, message: str) -> None:  # noqa: B027 - a rehearsal says nothing
+        """Tell the user something; the same message is told once."""
 
     @abstractmethod
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:
@@ -91,12 +96,15 @@ class LearningStrategy(ABC):
         defaults: options of other consumers that it sets unless the user does, such as
             {"autoencode": True, "maxIterations": 5000}.
         evaluation: the evaluation strategy that judges what it has learned.
+        untrained: the roles whose networks only help: they run in evaluation mode, keep their weights, and
+            are not stored.
     """
 
     roles: ClassVar[tuple[str, ...]] = ("network",)
     Options: ClassVar[type[Options]] = Options
     defaults: ClassVar[Mapping[str, Any]] = {}
     evaluation: ClassVar[str] = "CriterionEvaluationStrategy"
+    untrained: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def defaults_for(cls, labels: list[str] | None) -> Mapping[str, Any]:  # noqa: ARG003
