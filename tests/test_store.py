@@ -308,7 +308,8 @@ def test_a_manifest_of_a_newer_version_is_refused(store):
     (path,) = files("manifests")
     assert json.loads(path.read_text())["format"] == FORMAT + 1
     assert refused(store.read_manifest, identifier) == (
-        f"{path}: was written by a newer dianne (format 2, this one reads up to 1); upgrade dianne"
+        f"{path}: was written by a newer dianne (format {FORMAT + 1}, this one reads up to {FORMAT}); "
+        "upgrade dianne"
     )
 
 

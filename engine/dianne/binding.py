@@ -99,6 +99,10 @@ class Bound:
         """The options of a consumer whose class was made on the fly."""
         return self._objects[consumer]
 
+    def find(self, consumer: str) -> BaseModel | None:
+        """The options of a consumer, if there is one of that name."""
+        return self._objects.get(consumer)
+
     def given(self) -> dict[str, Any]:
         """What differs from the defaults: enough to run the same job again."""
         return {s.key: s.value for s in self.settings if s.origin != "default"}

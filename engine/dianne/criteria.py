@@ -7,14 +7,17 @@ values in a sample.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from dianne.errors import UsageError
+from dianne.foreign import arguments_of, options_of, torch_class
 from dianne.options import Choice, Options
 from dianne.registry import Registry
 
@@ -23,6 +26,9 @@ class Criterion(ABC):
     """A loss for each sample of a batch."""
 
     Options: type[Options] = Options
+
+    def __init__(self, options: Any = None):
+        self.options = options or self.Options()
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each sample.
@@ -57,7 +63,32 @@ class Criterion(ABC):
         """(b, n) and (b, n) -> (b,)."""
 
 
-CRITERIA: Registry[type[Criterion]] = Registry("criterion")
+@functools.cache
+def _of_torch(name: str) -> type[Criterion]:
+    """A loss of torch.nn as a criterion, averaged over the values of a sample.
+
+    Raises:
+        UsageError: there is no such loss, or it does not compare one output with one target.
+    """
+    kind = torch_class(name, "torch.nn", nn.Module)
+    takes = list(inspect.signature(kind.forward).parameters)[2:]
+    if takes != ["target"] or "reduction" not in inspect.signature(kind).parameters:
+        raise UsageError(f"{name} is no loss between an output and a target")
+    by_class = kind in (nn.NLLLoss, nn.MultiMarginLoss)  # these want the index of the class
+    given = ("size_average", "reduce", "reduction", "ignore_index")
+
+    class Foreign(Criterion):
+        Options = options_of(kind, Options, given)
+
+        def loss(self, output: Tensor, target: Tensor) -> Tensor:
+            between = kind(reduction="none", **arguments_of(kind, self.options))
+            losses: Tensor = between(output, target.argmax(1) if by_class else target)
+            return losses.reshape(len(output), -1).mean(1)
+
+    return Foreign
+
+
+CRITERIA: Registry[type[Criterion]] = Registry("criterion", _of_torch)
 CriterionName = Annotated[str, Choice(CRITERIA)]
 
 

@@ -16,10 +16,12 @@ class Registry(Generic[T]):
 
     Args:
         kind: what the components are, as a message calls one ("criterion").
+        foreign: makes a component of a dotted name, such as `torch.optim.RAdam`; raises UsageError.
     """
 
-    def __init__(self, kind: str):
+    def __init__(self, kind: str, foreign: Callable[[str], T] | None = None):
         self.kind = kind
+        self.foreign = foreign
         self._components: dict[str, T] = {}
         self._spelling: dict[str, str] = {}
 
@@ -45,6 +47,9 @@ class Registry(Generic[T]):
         Raises:
             UsageError: there is no such component; names the nearest.
         """
+        if self.foreign and "." in name and _key(name) not in self._spelling:
+            self.foreign(name)
+            return name
         try:
             return self._spelling[_key(name)]
         except KeyError:
@@ -52,7 +57,10 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """The component of that name; raises as `spelling` does."""
-        return self._components[self.spelling(name)]
+        spelling = self.spelling(name)
+        if self.foreign and spelling not in self._components:
+            return self.foreign(name)
+        return self._components[spelling]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and _key(name) in self._spelling

@@ -30,7 +30,7 @@ from dianne.errors import DianneError, UsageError, suggest
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-FORMAT = 1
+FORMAT = 2  # 1 had no metrics and no labels
 
 
 class StoreError(DianneError):
@@ -55,6 +55,8 @@ class Manifest:
         job: identifier, command, networks, dataset, options and seed of the job.
         iteration: how many iterations these weights have learned.
         loss: the last loss and its terms, by name.
+        metrics: what an evaluation found, by name; the first is the one by which TAG@best is chosen.
+        labels: names of the classes, or the characters, of the data.
         dataset: name and fingerprint of the data.
         versions: of dianne, torch and python.
         created: when, ISO 8601 in UTC.
@@ -71,6 +73,8 @@ class Manifest:
     job: dict[str, Any] = field(default_factory=dict)
     iteration: int = 0
     loss: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    labels: list[str] | None = None
     dataset: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn, optim
+from torch import nn
 
 from dianne import LearningStrategy, LearnProgress, Options, UsageError, Workspace
 from dianne.data.dataset import Dataset
 from dianne.learning.job import LearnJob
 from dianne.learning.loop import Loop, LoopOptions, Watcher
+from dianne.learning.methods import METHODS
+from dianne.learning.trainer import Trainer
 from dianne.learning.update import DivergedError
 from dianne.plugins import StrategyError
+
+SGD = METHODS.get("SGD")
 
 DATA = Dataset("Two", torch.eye(2), torch.ones(2, 1))
 
@@ -32,7 +36,7 @@ class Counting(LearningStrategy):
 
 
 class Record(Watcher):
-    """What a loop tells its watcher, and what it stores: (iteration, bias, snapshot?)."""
+    """What a loop tells its watcher, and what it stores: (iteration, bias, what follows the tag)."""
 
     def __init__(self):
         self.ticks, self.reports, self.stored = [], [], []
@@ -43,15 +47,21 @@ class Record(Watcher):
     def report(self, report):
         self.reports.append((report.iteration, report.terms))
 
-    def store(self, weights, iteration, _, snapshot):
-        self.stored.append((iteration, weights["Net"]["bias"].item(), snapshot))
+    def store(self, weights, iteration, _, suffix):
+        self.stored.append((iteration, weights["Net"]["bias"].item(), suffix))
 
 
 def run(strategy=Counting, stop=lambda: "", **options):
     """A finished loop over one network whose bias starts at 0, its record, and its outcome."""
     network = nn.Linear(2, 1)
     nn.init.zeros_(network.bias)
-    job = LearnJob((network,), Options(), DATA, 1, lambda trained: optim.SGD(trained.parameters(), 1.0))
+    job = LearnJob(
+        (network,),
+        Options(),
+        DATA,
+        1,
+        lambda trained: Trainer(trained, (SGD, SGD.Options(learning_rate=1.0))),
+    )
     made, record = strategy(), Record()
     made.setup(job)
     loop = Loop(made, job, {"Net": network}, LoopOptions(**options), record.store, record, stop)
@@ -62,7 +72,7 @@ def test_one_iteration_is_one_call_whatever_happens_inside():
     loop, record, outcome = run(maxIterations=7)
     assert loop.strategy.calls == [0, 1, 2, 3, 4, 5, 6]
     assert record.ticks == [1, 2, 3, 4, 5, 6, 7]
-    assert record.stored == [(7, -14, False)]
+    assert record.stored == [(7, -14, "")]
     assert outcome.iteration == 7
 
 
@@ -87,22 +97,22 @@ def test_the_seconds_of_reports_grow_up_to_those_of_the_outcome():
 
 def test_weights_are_stored_at_every_sync_interval_and_at_the_end():
     _, record, _ = run(maxIterations=7, syncInterval=3)
-    assert record.stored == [(3, -6, False), (6, -12, False), (7, -14, False)]
+    assert record.stored == [(3, -6, ""), (6, -12, ""), (7, -14, "")]
 
 
 def test_the_end_is_stored_once_where_it_meets_the_sync_interval():
     _, record, _ = run(maxIterations=6, syncInterval=3)
-    assert record.stored == [(3, -6, False), (6, -12, False)]
+    assert record.stored == [(3, -6, ""), (6, -12, "")]
 
 
 def test_a_sync_interval_of_0_stores_the_end_only():
     _, record, _ = run(maxIterations=7, syncInterval=0)
-    assert record.stored == [(7, -14, False)]
+    assert record.stored == [(7, -14, "")]
 
 
 def test_snapshots_are_kept_at_every_store_interval():
     _, record, _ = run(maxIterations=5, storeInterval=2, syncInterval=0)
-    assert record.stored == [(2, -4, True), (4, -8, True), (5, -10, False)]
+    assert record.stored == [(2, -4, "@2"), (4, -8, "@4"), (5, -10, "")]
 
 
 def test_a_stop_ends_the_job_after_the_current_iteration_and_stores():
@@ -114,7 +124,7 @@ def test_a_stop_ends_the_job_after_the_current_iteration_and_stores():
 
     loop, record, outcome = run(stop=stop, maxIterations=100)
     assert loop.strategy.calls == [0, 1, 2]
-    assert record.stored == [(3, -6, False)]
+    assert record.stored == [(3, -6, "")]
     assert (outcome.iteration, outcome.terms, outcome.stopped) == (3, {"loss": -5}, "someone")
 
 

@@ -4,21 +4,27 @@ import copy
 
 import pytest
 import torch
-from torch import nn, optim
+from torch import nn
 
 from dianne.data.dataset import Dataset
 from dianne.errors import UsageError
 from dianne.learning.job import LearnJob, Rehearsal
+from dianne.learning.methods import METHODS
 from dianne.learning.strategy import GradientOptions
+from dianne.learning.trainer import Trainer
 from dianne.learning.update import DivergedError, checked_terms
+
+SGD = METHODS.get("SGD")
 
 DATA = Dataset("Four", torch.eye(4), torch.ones(4, 1))
 
 
 def job_of(*networks: nn.Module) -> LearnJob:
-    return LearnJob(
-        networks, GradientOptions(), DATA, 1, lambda network: optim.SGD(network.parameters(), 0.1)
-    )
+    return LearnJob(networks, GradientOptions(), DATA, 1, trainer)
+
+
+def trainer(network: nn.Module, **options: float) -> Trainer:
+    return Trainer(network, (SGD, SGD.Options(learning_rate=0.1, **options)))
 
 
 def state(network: nn.Module) -> list[list]:
@@ -115,15 +121,15 @@ def test_gradients_that_reach_another_network_do_not_leak_into_its_own_update():
     assert critic.bias.item() == pytest.approx(start - 0.1)
 
 
-def test_two_updates_of_one_network_share_its_optimizer():
+def test_two_updates_of_one_network_share_its_method():
     made = []
 
-    def optimizer(network):
+    def remember(network):
         made.append(network)
-        return optim.SGD(network.parameters(), lr=0.1, momentum=0.5)
+        return trainer(network, momentum=0.5)
 
     first, second = nn.Linear(4, 1), nn.Linear(4, 1)
-    job = LearnJob((first, second), GradientOptions(), DATA, seed=1, optimizer=optimizer)
+    job = LearnJob((first, second), GradientOptions(), DATA, 1, remember)
     one = job.update(lambda: {"loss": first.bias.sum()}, trains=(first,))
     both = job.update(lambda: {"loss": first.bias.sum() + second.bias.sum()}, trains=(first, second))
     start = first.bias.item(), second.bias.item()
@@ -158,9 +164,7 @@ def test_a_rehearsal_gives_batches_of_the_right_shapes_without_values():
 
 def drawn(seed: int, noise: int = 0) -> list[list[float]]:
     """Two batches of a job, after some noise was drawn."""
-    job = LearnJob(
-        (), GradientOptions(batch_size=8), DATA, seed, lambda network: optim.SGD(network.parameters())
-    )
+    job = LearnJob((), GradientOptions(batch_size=8), DATA, seed, trainer)
     torch.randn(noise, generator=job.noise)
     return [next(job.batches).input.tolist() for _ in range(2)]
 

@@ -157,7 +157,7 @@ def test_stored_weights_give_the_same_results_as_those_that_were_learned(name, w
     options = {"strategy": name, "batchSize": 8, "maxIterations": 3, "tag": "t"}
     run = LearnRun(prepare(workspace.folder, SETUPS[name].networks, "Small", options), LearnWatcher())
     run.run()
-    for network, graph in run.graphs.items():
+    for network, graph in run.learning.items():
         deployed = workspace.deploy(network, tag="t")
         samples = torch.rand(3, *deployed.input_dims)
         with torch.inference_mode():

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
 from dianne import LearningStrategy, UsageError, Workspace, plugins, standard_normal_divergence
 from dianne.criteria import CRITERIA
 from dianne.data.dataset import Batch, Dataset
 from dianne.learning.job import LearnJob
+from dianne.learning.methods import METHODS
+from dianne.learning.trainer import Trainer
 from dianne.seeds import derive
 from dianne.workspace import Folder
+
+SGD = METHODS.get("SGD")
 
 NAME = "VariationalAutoEncoderLearningStrategy"
 SEED = 5
@@ -50,7 +54,9 @@ def made(**options) -> LearningStrategy:
     networks = Encoder(), Decoder()
     strategy = found()
     strategy.setup(
-        LearnJob(networks, found.Options(**options), DATA, SEED, lambda net: optim.SGD(net.parameters()))
+        LearnJob(
+            networks, found.Options(**options), DATA, SEED, lambda net: Trainer(net, (SGD, SGD.Options()))
+        )
     )
     return strategy
 

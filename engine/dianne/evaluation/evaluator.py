@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dianne.criteria import Criterion
 from dianne.data.dataset import Dataset
 from dianne.evaluation.strategy import Evaluation, EvaluationJob, EvaluationStrategy
 from dianne.plugins import user_code
@@ -22,6 +23,7 @@ def evaluate(
     dataset: Dataset,
     seed: int,
     tick: Callable[[int], None] = lambda _: None,
+    criterion: Criterion | None = None,
 ) -> Evaluation:
     """Judge networks on a dataset.
 
@@ -32,10 +34,11 @@ def evaluate(
         dataset: every sample is used once, in order.
         seed: of the strategy's noise, so that the same evaluation gives the same numbers.
         tick: told how many samples are done.
+        criterion: the one that the options name, with its own options.
     """
     begin = time.perf_counter()
     noise = torch.Generator().manual_seed(derive(seed, "noise"))
-    job = EvaluationJob(networks, options, dataset.labels, len(dataset), noise)
+    job = EvaluationJob(networks, options, dataset.labels, len(dataset), noise, criterion)
     modes = {module: module.training for network in networks for module in network.modules()}
     for network in networks:
         network.eval()

@@ -34,6 +34,7 @@ class EvaluationJob:
         labels: names of the classes, if the dataset has classes.
         size: samples in the dataset.
         noise: random numbers for the strategy's own use, from the job's seed.
+        chosen: the criterion of the job, with its options.
     """
 
     networks: tuple[nn.Module, ...]
@@ -41,10 +42,11 @@ class EvaluationJob:
     labels: list[str] | None
     size: int
     noise: torch.Generator
+    chosen: Criterion | None = None
 
     def criterion(self) -> Criterion:
         """The criterion that the option `criterion` names."""
-        return CRITERIA.get(self.options.criterion)()
+        return self.chosen or CRITERIA.get(self.options.criterion)()
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Evaluation:
         labels: names of the classes.
         seconds: it took.
         strategy: name of the evaluation strategy.
+        stored: the tag under which the weights were kept for being better, or "".
         outputs: (size, ...) what the networks gave, if the option `includeOutputs` asks for it.
     """
 
@@ -67,6 +70,7 @@ class Evaluation:
     labels: list[str] | None = None
     seconds: float = 0.0
     strategy: str = ""
+    stored: str = ""
     outputs: Tensor | None = None
 
 

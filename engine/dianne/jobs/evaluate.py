@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dianne import plugins
 from dianne.binding import Bound, Consumer, bind
+from dianne.criteria import CRITERIA
 from dianne.data.descriptor import Described, Range, describe
 from dianne.data.files import Progress
 from dianne.data.options import EvaluateDataOptions, view
 from dianne.data.readers import open_dataset
 from dianne.errors import UsageError
 from dianne.evaluation.evaluator import evaluate
-from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
-from dianne.jobs.prepare import check_number, choose_range, labels_of, layered, names_of, typed
+from dianne.evaluation.strategy import Evaluation, EvaluationOptions, EvaluationStrategy
+from dianne.jobs.prepare import check_number, choose_range, labels_of, layered, names_of, plain, typed
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.resolve import restore
-from dianne.options import NonNegativeInt, Options
-from dianne.store import Manifest, Store, load_weights
+from dianne.options import NonNegativeInt, Options, default_of, keys
+from dianne.store import FORMAT, Manifest, Store, load_weights
 from dianne.workspace import Folder
 
 FALLBACK_STRATEGY = "ClassificationEvaluationStrategy"
@@ -33,6 +34,12 @@ class EvaluateOptions(Options):
     """Which weights are judged."""
     seed: NonNegativeInt = 0
     """Where the strategy's random numbers come from."""
+    store_if_better: bool = False
+    """Keep the weights under TAG@best if the first metric is better than what is there."""
+    store_if_smaller_than: float | None = None
+    """Keep the weights under TAG@best if the first metric is smaller than this."""
+    store_if_larger_than: float | None = None
+    """Keep the weights under TAG@best if the first metric is larger than this."""
 
 
 @dataclass
@@ -69,11 +76,8 @@ def prepare(
         )
     manifests = {name: store.manifest(name, str(tag)) for name in names}
     job = next(iter(manifests.values())).job
-    learned = {
-        key: job.get("options", {})[key]
-        for key in ("autoencode", "criterion")
-        if key in job.get("options", {})
-    }
+    used: dict[str, Any] = job.get("options", {})
+    learned: dict[str, Any] = {key: used[key] for key in ("autoencode", "criterion") if key in used}
     wanted = str(
         given.pop("strategy", "") or _judge_of(folder, job, labels_of(described, {**learned, **given}))
     )
@@ -83,8 +87,7 @@ def prepare(
             f"{strategy.__name__} is no EvaluationStrategy: derive it from dianne.EvaluationStrategy"
         )
     check_number(strategy, strategy.roles, names)
-    if "criterion" not in strategy.Options.model_fields:
-        learned.pop("criterion", None)
+    learned = {key: used[key] for key in _inherited(strategy, {**used, **given}) if key in used}
     bound = bind(
         "evaluate",
         [
@@ -96,6 +99,15 @@ def prepare(
     )
     test = choose_range(bound, described, "testSet", "test")
     return PreparedEvaluate(folder, strategy, names, manifests, described, bound, test)
+
+
+def _inherited(strategy: type[EvaluationStrategy], options: Mapping[str, Any]) -> set[str]:
+    """The options in which an evaluation follows the job that made the weights."""
+    known = set(keys(strategy.Options)) - set(keys(EvaluationOptions))
+    if "criterion" in known:
+        fallback = default_of(keys(strategy.Options)["criterion"])
+        known |= set(keys(CRITERIA.get(str(plain(options.get("criterion", fallback)))).Options))
+    return known | {"autoencode"}
 
 
 def _judge_of(folder: Folder, job: Mapping[str, Any], labels: list[str] | None) -> str:
@@ -135,5 +147,33 @@ def run(
     dataset = view(
         open_dataset(job.folder, job.described, fetching), job.test, job.bound.of("data", EvaluateDataOptions)
     )
-    options = job.bound.get(job.strategy.__name__)
-    return evaluate(job.strategy, tuple(graphs), options, dataset, job.options.seed, tick)
+    options: Any = job.bound.get(job.strategy.__name__)
+    name = getattr(options, "criterion", None)
+    criterion = CRITERIA.get(name)(job.bound.find(name)) if name else None
+    found = evaluate(job.strategy, tuple(graphs), options, dataset, job.options.seed, tick, criterion)
+    if _better(job, store, next(iter(found.metrics.values()))):
+        for name, manifest in job.manifests.items():
+            best = replace(manifest, metrics=found.metrics, parent=store.resolve(name, tag), format=FORMAT)
+            store.put(_best_of(tag), best, store.weights(manifest))
+        found.stored = _best_of(tag)
+    return found
+
+
+def _best_of(tag: str) -> str:
+    return f"{tag.partition('@')[0]}@best"
+
+
+def _better(job: PreparedEvaluate, store: Store, value: float) -> bool:
+    """Whether the options ask to keep weights that reach a value."""
+    options, name = job.options, job.names[0]
+    smaller, larger = options.store_if_smaller_than, options.store_if_larger_than
+    if (smaller is not None and value < smaller) or (larger is not None and value > larger):
+        return True
+    if not options.store_if_better:
+        return False
+    best = _best_of(job.options.tag)
+    known = store.manifest(name, best).metrics if store.has(name, best) else {}
+    if not known:
+        return value == value
+    before = next(iter(known.values()))
+    return value > before if job.strategy.larger_is_better else value < before

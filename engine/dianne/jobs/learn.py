@@ -29,7 +29,9 @@ from dianne.jobs.prepare import (
     typed,
 )
 from dianne.learning.loop import LoopOptions, Report, Watcher
+from dianne.learning.stopping import StopOptions
 from dianne.learning.strategy import LearningStrategy, Terms
+from dianne.learning.trainer import TrainingOptions
 from dianne.network.library import Library
 from dianne.network.network import Network
 from dianne.options import Names, NonNegativeInt, PositiveInt
@@ -39,13 +41,11 @@ from dianne.workspace import Folder
 DEFAULT_STRATEGY = "FeedForwardLearningStrategy"
 
 
-class LearnOptions(LoopOptions):
+class LearnOptions(LoopOptions, StopOptions):
     """Options of the job itself."""
 
     tag: str | None = None
     """Name under which the weights are stored; the job's identifier if left out."""
-    init_tag: str | None = None
-    """Tag whose weights the networks start from."""
     clean: bool = False
     """Start from new weights even if the tag has some."""
     seed: NonNegativeInt | None = None
@@ -56,6 +56,13 @@ class LearnOptions(LoopOptions):
     """Iterations between evaluations on validationSet."""
 
 
+class MemberOptions(TrainingOptions):
+    """Options that every network of the job may have in its own way."""
+
+    init_tag: str | None = None
+    """Tag whose weights the network starts from."""
+
+
 class LearnWatcher(Watcher):
     """Who follows a learn job; every method may be left as it is."""
 
@@ -63,7 +70,7 @@ class LearnWatcher(Watcher):
         """The job is about to begin."""
 
     def note(self, message: str) -> None:
-        """Something that the user should know."""
+        """Something that the user should know; once for each message."""
 
     def fetching(self, file: str, done: int, total: int | None) -> None:
         """Bytes of a data file that is being fetched."""
@@ -135,6 +142,10 @@ class PreparedLearn:
         """Where the weights go."""
         return self.options.tag or self.identifier
 
+    def of_member(self, member: Member) -> MemberOptions:
+        """The options of one network of the job."""
+        return self.bound.of(member.training, MemberOptions)
+
 
 def prepare(
     folder: Folder, networks: str | Iterable[str], dataset: str, options: Mapping[str, Any]
@@ -154,7 +165,7 @@ def prepare(
             f"{strategy.__name__} is no LearningStrategy: derive it from dianne.LearningStrategy"
         )
     described = describe(folder, dataset)
-    team = members(strategy, strategy.roles, read_networks(folder, names))
+    team = members(strategy, read_networks(folder, names))
     library = Library(folder)
     labels = labels_of(described, {**strategy.defaults, **given})
     bound = bind(
@@ -164,6 +175,7 @@ def prepare(
             Consumer(strategy.__name__, strategy.Options),
             Consumer("data", LearnDataOptions),
             *(member.consumer() for member in team),
+            *(Consumer(member.training, MemberOptions, (member.role, member.name)) for member in team),
         ],
         layered((strategy.__name__, strategy.defaults_for(labels)), typed(given)),
         networks=[(member.role, member.name) for member in team],
@@ -174,8 +186,7 @@ def prepare(
     evaluation = None
     if data.validation_set:
         evaluation = plugins.find(folder, strategy.evaluation_for(labels), plugins.EVALUATION)
-    options_of_job = bound.of("job", LearnOptions)
-    for tag in (options_of_job.tag, options_of_job.init_tag):
+    for tag in (bound.of("job", LearnOptions).tag, *(_origin(bound, member) for member in team)):
         if tag is not None:
             check_tag(tag)
     identifier = uuid.uuid4().hex[:12]
@@ -183,3 +194,7 @@ def prepare(
     return PreparedLearn(
         folder, strategy, team, resolved, described, bound, train, data.validation_set, evaluation, identifier
     )
+
+
+def _origin(bound: Bound, member: Member) -> str | None:
+    return bound.of(member.training, MemberOptions).init_tag

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from dianne.criteria import CRITERIA, Criterion
 from dianne.data.dataset import Dataset
 from dianne.data.files import Progress
 from dianne.data.options import view
 from dianne.data.readers import open_dataset
-from dianne.evaluation.evaluator import evaluate
-from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
+from dianne.evaluation.strategy import Evaluation
 from dianne.jobs.learn import LearnResult, LearnWatcher, PreparedLearn
+from dianne.jobs.prepare import Member
+from dianne.jobs.start import Start
+from dianne.jobs.validate import Validator
 from dianne.learning.begin import fit_statistics, freeze
+from dianne.learning.divergence import copy_weights
 from dianne.learning.job import LearnJob, Rehearsal
 from dianne.learning.loop import Loop, Report, Watcher, Weights
 from dianne.learning.methods import METHODS
+from dianne.learning.schedules import SCHEDULES
+from dianne.learning.stopping import BatchLosses
 from dianne.learning.strategy import LearningStrategy, Terms
-from dianne.network.graph import Graph
-from dianne.network.network import Network
+from dianne.learning.trainer import Average, Trainer
 from dianne.plugins import StrategyError, user_code
 from dianne.seeds import derive, new_seed
-from dianne.store import Manifest, MisfitError, Store, load_weights
+from dianne.store import Manifest, Store
 
 
 class LearnRun:
@@ -43,8 +48,8 @@ class LearnRun:
         self.stop = stop
         self.store = Store(job.folder.models)
         self.seed = job.options.seed if job.options.seed is not None else new_seed()
-        self.validations: dict[int, Evaluation] = {}
-        self.before = 0  # iterations that the weights had learned when this job began
+        self.losses = BatchLosses(job.options)
+        self.validator: Validator | None = None
 
     def run(self) -> LearnResult:
         """Learn, and store the weights.
@@ -55,23 +60,37 @@ class LearnRun:
         job = self.job
         progress: Progress = self.watcher.fetching
         full = open_dataset(job.folder, job.described, progress)
-        self.fingerprint = full.fingerprint()
+        self.fingerprint, self.labels = full.fingerprint(), full.labels
         train = view(full, job.train, job.data)
-        self.validation = view(full, job.validation, job.data) if job.validation else None
         self._rehearse(train)
-        self.graphs = self._start_weights()
+        start = Start(job, self.store, self.seed, self.watcher.note)
+        self.graphs = start.graphs()
+        self.before = start.before
         fit_statistics(self.graphs, train)
-        freeze({(m.name, m.role): self.graphs[m.name] for m in job.team}, job.options.fixed)
+        freeze({(m.name, m.role): self.graphs[m.role] for m in job.team}, job.options.fixed)
+        self.learning = {m.name: self.graphs[m.role] for m in job.team if m.trains}
+        if job.validation:
+            self.validator = self._validator(view(full, job.validation, job.data))
         strategy, learn_job = self._set_up(train)
         self.watcher.start(job, getattr(learn_job.options, "batch_size", 0))
-        loop = Loop(strategy, learn_job, self.graphs, job.options, self._store, _Validating(self), self.stop)
+        loop = Loop(
+            strategy, learn_job, self.learning, job.options, self._store, _Following(self), self._reason,
+            self._averages(), learn_job.note,
+        )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, "dropout"))
             outcome = loop.run()
+        if self.validator and outcome.iteration:
+            self.validator.validate(outcome.iteration)
         return LearnResult(
-            job.identifier, job.tag, list(self.graphs), outcome.iteration, outcome.terms,
-            outcome.seconds, outcome.history, self.validations, outcome.stopped,
+            job.identifier, job.tag, list(self.learning), outcome.iteration, outcome.terms, outcome.seconds,
+            outcome.history, self.validator.found if self.validator else {}, outcome.stopped,
         )  # fmt: skip
+
+    def _reason(self) -> str:
+        """Why the job should end now, or ""."""
+        found = self.validator.values.reason() if self.validator else ""
+        return self.stop() or self.losses.reason() or found
 
     def _rehearse(self, train: Dataset) -> None:
         """One iteration without data: finds shapes that do not fit before any work is done."""
@@ -80,7 +99,7 @@ class LearnRun:
         try:
             with user_code(self.job.strategy.__name__), torch.random.fork_rng(devices=[]):
                 strategy = self.job.strategy()
-                strategy.setup(Rehearsal(networks, options, train))
+                strategy.setup(Rehearsal(networks, options, train, self._criterion()))
                 strategy.process_iteration(0)
         except StrategyError as error:
             if "meta tensor" not in str(error.__cause__):  # it looked at values, and there are none
@@ -88,70 +107,81 @@ class LearnRun:
 
     def _set_up(self, train: Dataset) -> tuple[LearningStrategy, LearnJob]:
         bound = self.job.bound
-        roles = {self.graphs[member.name]: member.role for member in self.job.team}
-
-        def optimizer(network: torch.nn.Module) -> torch.optim.Optimizer | None:
-            role = roles[network]  # type: ignore[index]
-            name = bound.get(f"{role}.method").method  # type: ignore[attr-defined]
-            weights = [weight for weight in network.parameters() if weight.requires_grad]
-            return METHODS.get(name).build(weights, bound.get(f"{role}.{name}")) if weights else None
-
-        options = bound.get(self.job.strategy.__name__)
-        learn_job = LearnJob(tuple(self.graphs.values()), options, train, self.seed, optimizer)
+        options: Any = bound.get(self.job.strategy.__name__)
+        learn_job = LearnJob(
+            tuple(self.graphs.values()), options, train, self.seed, self._trainer,
+            criterion=self._criterion(),
+            accumulate=self.job.options.accumulate,
+            note=self.watcher.note,
+        )  # fmt: skip
         with user_code(f"setup of {self.job.strategy.__name__}"):
             strategy = self.job.strategy()
             strategy.setup(learn_job)
         return strategy, learn_job
 
+    def _criterion(self) -> Criterion | None:
+        """The criterion that the strategy's options name, with its own options."""
+        name = getattr(self.job.bound.get(self.job.strategy.__name__), "criterion", None)
+        return CRITERIA.get(name)(self.job.bound.find(name)) if name else None
+
+    def _trainer(self, network: torch.nn.Module) -> Trainer | None:
+        """The trainer of one network, as its options say; none where all is fixed."""
+        if not any(weight.requires_grad for weight in network.parameters()):
+            return None
+        member = next(member for member in self.job.team if self.graphs[member.role] is network)
+        bound, role = self.job.bound, member.role
+        options = self.job.of_member(member)
+        method: Any = bound.get(f"{role}.method")
+        return Trainer(
+            network,
+            (METHODS.get(method.method), bound.get(f"{role}.{method.method}")),
+            (SCHEDULES.get(options.schedule), bound.get(f"{role}.{options.schedule}")),
+            options,
+            self.job.options.max_iterations,
+        )
+
+    def _averages(self) -> dict[str, Average]:
+        """Moving averages, of the networks that have one."""
+        decays = [(m, ema) for m in self.job.team if m.trains and (ema := self.job.of_member(m).ema)]
+        return {member.name: Average(self.graphs[member.role], ema) for member, ema in decays}
+
+    def _validator(self, dataset: Dataset) -> Validator:
+        """Evaluates while the job learns; goes on from the best that the tag has, if its weights do."""
+        job, best = self.job, None
+        name = next(iter(self.learning))
+        if self.before and not job.options.clean and self.store.has(name, f"{job.tag}@best"):
+            best = next(iter(self.store.manifest(name, f"{job.tag}@best").metrics.values()), None)
+
+        def store_best(iteration: int, found: Evaluation) -> None:
+            weights = {name: copy_weights(graph) for name, graph in self.learning.items()}
+            self._store(weights, iteration, {}, "@best", found.metrics)
+
+        return Validator(job, self.graphs, dataset, self.seed, best, store_best, self.watcher.validated)
+
     # ------------------------------------------------------------------------------------------- weights
 
-    def _start_weights(self) -> dict[str, Graph]:
-        """Networks with the weights of initTag, else of the tag as far as it has any, else new ones."""
-        options, tag = self.job.options, self.job.tag
-        graphs = self._new_graphs()
-        if options.clean:
-            return graphs
-        if options.init_tag:
-            self._load(graphs, options.init_tag)
-            return graphs
-        stored = {name: graph for name, graph in graphs.items() if self.store.has(name, tag)}
-        if not stored:
-            return graphs
-        try:
-            self._load(stored, tag)
-        except MisfitError:
-            self.watcher.note(
-                f"the weights under '{tag}' are of another shape; starting from new ones "
-                "(the old ones stay in the tag's history)"
-            )
-            return self._new_graphs()
-        for name in graphs.keys() - stored.keys():
-            self.watcher.note(f"{name} has no weights under '{tag}'; it starts from new ones")
-        return graphs
-
-    def _new_graphs(self) -> dict[str, Graph]:
-        return {name: network.build(self.seed) for name, network in self.job.networks.items()}
-
-    def _load(self, graphs: Mapping[str, Graph], tag: str) -> None:
-        manifests = {name: self.store.manifest(name, tag) for name in graphs}
-        for name, graph in graphs.items():
-            load_weights(graph, self.store.weights(manifests[name]), f"{name}:{tag}")
-        self.before = max(manifest.iteration for manifest in manifests.values())
-        self.watcher.note(f"starting from '{tag}', which has learned {self.before:,} iterations")
-
-    def _store(self, weights: Weights, iteration: int, terms: dict[str, float], snapshot: bool) -> bool:
-        if iteration == 0 and (self.before or any(self.store.has(name, self.job.tag) for name in weights)):
-            has = self.before and all(self.store.has(name, self.job.tag) for name in weights)
+    def _store(
+        self, weights: Weights, iteration: int, terms: dict[str, float], suffix: str,
+        metrics: dict[str, float] | None = None,
+    ) -> bool:  # fmt: skip
+        tag = self.job.tag
+        if iteration == 0 and (self.before or any(self.store.has(name, tag) for name in weights)):
+            has = self.before and all(self.store.has(name, tag) for name in weights)
             return bool(has) and not self.job.options.clean  # they have learned nothing in this job
         total = self.before + iteration
-        tag = f"{self.job.tag}@{total}" if snapshot else self.job.tag
-        for name, tensors in weights.items():
-            self.store.put(tag, self._manifest(self.job.networks[name], total, terms), tensors)
+        if suffix == f"@{iteration}":
+            suffix = f"@{total}"
+        for member in self.job.team:
+            if member.trains and member.name in weights:
+                manifest = self._manifest(member, total, terms, metrics or {})
+                self.store.put(tag + suffix, manifest, weights[member.name])
         return True
 
-    def _manifest(self, network: Network, iteration: int, terms: dict[str, float]) -> Manifest:
-        job = self.job
-        parent = None if job.options.clean else job.options.init_tag
+    def _manifest(
+        self, member: Member, iteration: int, terms: dict[str, float], metrics: dict[str, float]
+    ) -> Manifest:
+        job, network = self.job, self.job.networks[member.name]
+        parent = None if job.options.clean else job.of_member(member).init_tag
         return Manifest(
             network=network.name,
             text=network.file.document.text,
@@ -169,6 +199,8 @@ class LearnRun:
             },
             iteration=iteration,
             loss=terms,
+            metrics=metrics,
+            labels=self.labels,
             dataset={"name": job.described.name, "fingerprint": self.fingerprint},
             versions={
                 "dianne": importlib.metadata.version("dianne"),
@@ -178,37 +210,22 @@ class LearnRun:
             parent=self.store.resolve(network.name, parent) if parent else None,
         )
 
-    def validate(self, iteration: int) -> None:
-        """Evaluate the current weights on the validation set."""
-        job = self.job
-        if job.evaluation is None or self.validation is None:
-            return
-        options = _shared_options(job.evaluation, job.bound.get(job.strategy.__name__))
-        networks = tuple(self.graphs.values())
-        found = evaluate(job.evaluation, networks, options, self.validation, self.seed)
-        self.validations[iteration] = found
-        self.watcher.validated(iteration, found)
 
-
-class _Validating(Watcher):
-    """Passes everything on, and validates when it is time."""
+class _Following(Watcher):
+    """Passes everything on, watches the losses, and validates when it is time."""
 
     def __init__(self, run: LearnRun):
         self.run = run
 
     def tick(self, iteration: int, terms: Terms) -> None:
-        self.run.watcher.tick(iteration, terms)
-        if iteration % self.run.job.options.validation_interval == 0:
-            self.run.validate(iteration)
+        run = self.run
+        run.watcher.tick(iteration, terms)
+        run.losses.add(terms)
+        if run.validator and iteration % run.job.options.validation_interval == 0:
+            run.validator.validate(iteration)
 
     def report(self, report: Report) -> None:
         self.run.watcher.report(report)
-
-
-def _shared_options(evaluation: type[EvaluationStrategy], options: Any) -> Any:
-    """The options of an evaluation, with the values that the learning strategy has for the same fields."""
-    fields = set(evaluation.Options.model_fields) & set(type(options).model_fields) - {"batch_size"}
-    return evaluation.Options(**{name: getattr(options, name) for name in fields})
 
 
 def _plain(value: Any) -> Any:

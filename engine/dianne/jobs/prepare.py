@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_snake
 from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys
 from dianne.data.descriptor import Described, Range
 from dianne.errors import ConfigError, DianneError, Problem, UsageError
+from dianne.learning.strategy import LearningStrategy
 from dianne.network.arguments import schema
 from dianne.network.file import NetworkFile, Node, read
 from dianne.network.library import Library
@@ -22,15 +23,22 @@ from dianne.workspace import Folder
 
 @dataclass(frozen=True)
 class Member:
-    """A network of a job, its role, and its file as read."""
+    """A network of a job, its role, its file as read, and whether it learns."""
 
     role: str
     file: NetworkFile
+
+    trains: bool = True
 
     @property
     def name(self) -> str:
         """The network's name."""
         return self.file.name
+
+    @property
+    def training(self) -> str:
+        """The consumer of the options of its training."""
+        return f"{self.role}.training"
 
     def consumer(self) -> Consumer:
         """Who reads its parameters; options can be aimed at it by name and by role."""
@@ -53,17 +61,20 @@ def check_number(strategy: type, roles: tuple[str, ...], names: list[str]) -> No
         raise UsageError(f"{strategy.__name__} takes {wanted}, found {len(names)}: {', '.join(names)}")
 
 
-def members(strategy: type, roles: tuple[str, ...], files: list[NetworkFile]) -> list[Member]:
+def members(strategy: type[LearningStrategy], files: list[NetworkFile]) -> list[Member]:
     """Give each network its role.
 
     Raises:
-        UsageError: there are more or fewer networks than roles.
+        UsageError: there are more or fewer networks than roles, or one network learns in two of them.
     """
-    check_number(strategy, roles, [file.name for file in files])
-    twice = [file.name for n, file in enumerate(files) if file.name in [f.name for f in files[:n]]]
+    check_number(strategy, strategy.roles, [file.name for file in files])
+    roles = zip(strategy.roles, files, strict=True)
+    team = [Member(role, file, role not in strategy.untrained) for role, file in roles]
+    learning = [member.name for member in team if member.trains]
+    twice = [name for n, name in enumerate(learning) if name in learning[:n]]
     if twice:
-        raise UsageError(f"{twice[0]} is named twice; every role needs a network of its own")
-    return [Member(role, file) for role, file in zip(roles, files, strict=True)]
+        raise UsageError(f"{twice[0]} is named twice; every role that learns needs a network of its own")
+    return team
 
 
 def read_networks(folder: Folder, names: list[str]) -> list[NetworkFile]:
@@ -103,7 +114,7 @@ def resolve_networks(team: list[Member], bound: Bound, library: Library) -> dict
     """
     resolved: dict[str, Network] = {}
     faults: list[ConfigError] = []
-    for member in team:
+    for member in {member.name: member for member in team}.values():
         try:
             resolved[member.name] = resolve(
                 member.file,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,6 +44,12 @@ class GoodWeights:
             self.iteration, self.weights = self._candidate
             self._candidate = None
 
+    def put_back(self) -> None:
+        """Give the networks the good weights again."""
+        self._candidate = None
+        for name, network in self.networks.items():
+            network.load_state_dict(self.weights[name], strict=False)  # shared weights have one name
+
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and buffers by name, on the CPU."""
@@ -50,23 +57,58 @@ def copy_weights(network: nn.Module) -> dict[str, Tensor]:
 
 
 def first_bad_module(networks: Mapping[str, nn.Module], updates: Iterable[Update]) -> str | None:
-    """Where values stop being finite, as `Decoder.hidden2`, when the last losses are computed again."""
-    found: list[str] = []
-    hooks = []
+    """Where values stop being finite, in words such as "come from Decoder.hidden2".
+
+    Results are looked at first, when the last losses are computed again. Where these are fine, or where the
+    weights were spoilt by the gradients of the step before, it is a gradient that was not finite.
+    """
+    spoilt = _last_bad_gradient(networks)
+    if spoilt:
+        return f"are gradients of {spoilt}"
+    result = _first_bad_result(networks, updates)
+    return f"come from {result}" if result else None
+
+
+def _children(networks: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
     for network_name, network in networks.items():
         for name, module in network.named_children():
+            yield f"{network_name}.{name}", module
 
-            def look(_: nn.Module, __: Any, result: Any, place: str = f"{network_name}.{name}") -> None:
-                if isinstance(result, Tensor) and not bool(torch.isfinite(result).all()):
-                    found.append(place)
 
-            hooks.append(module.register_forward_hook(look))
-    try:
-        with torch.no_grad():
-            for update in updates:
-                if not found and update.arguments:
-                    update.loss(*update.arguments)
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _last_bad_gradient(networks: Mapping[str, nn.Module]) -> str | None:
+    """The last module with a gradient that is not finite: gradients flow backwards, so it began there."""
+    bad = [
+        place
+        for place, module in _children(networks)
+        if any(w.grad is not None and not bool(torch.isfinite(w.grad).all()) for w in module.parameters())
+    ]
+    return bad[-1] if bad else None
+
+
+def _first_bad_result(networks: Mapping[str, nn.Module], updates: Iterable[Update]) -> str | None:
+    found: list[str] = []
+
+    def look(place: str, result: Any) -> None:
+        if isinstance(result, Tensor) and not bool(torch.isfinite(result).all()):
+            found.append(place)
+
+    with _watching(networks, look), torch.no_grad():
+        for update in updates:
+            if not found and update.arguments:
+                update.loss(*update.arguments)
     return found[0] if found else None
+
+
+@contextmanager
+def _watching(networks: Mapping[str, nn.Module], look: Callable[[str, Any], None]) -> Iterator[None]:
+    """Show every module's result, with the module's place, while networks run."""
+
+    def hook(place: str) -> Callable[[nn.Module, Any, Any], None]:
+        return lambda _module, _inputs, result: look(place, result)
+
+    handles = [module.register_forward_hook(hook(place)) for place, module in _children(networks)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

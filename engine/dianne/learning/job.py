@@ -7,12 +7,14 @@ from itertools import repeat
 from typing import Any
 
 import torch
-from torch import nn, optim
+from torch import nn
 
+from dianne.criteria import Criterion
 from dianne.data.dataset import Dataset
 from dianne.data.sampling import Sampler
 from dianne.errors import UsageError
 from dianne.learning.strategy import Job, LossFunction, Terms
+from dianne.learning.trainer import Trainer
 from dianne.learning.update import Update, checked_terms
 from dianne.seeds import derive
 
@@ -25,7 +27,10 @@ class LearnJob(Job):
         options: of the strategy.
         dataset: the samples to learn from.
         seed: of the job.
-        optimizer: makes the optimizer of one network, as its options say; none where nothing learns.
+        trainer: makes the trainer of one network, as its options say; none where nothing learns.
+        criterion: the one that the job's options name.
+        accumulate: calls of an update whose gradients are averaged before the weights change.
+        note: tells the user something.
     """
 
     def __init__(
@@ -34,7 +39,11 @@ class LearnJob(Job):
         options: Any,
         dataset: Dataset,
         seed: int,
-        optimizer: Callable[[nn.Module], optim.Optimizer | None],
+        trainer: Callable[[nn.Module], Trainer | None],
+        *,
+        criterion: Criterion | None = None,
+        accumulate: int = 1,
+        note: Callable[[str], None] = lambda _: None,
     ):
         self.networks = networks
         self.options = options
@@ -45,19 +54,53 @@ class LearnJob(Job):
             sampling = getattr(options, "sampling", "UNIFORM")
             self.batches = Sampler(dataset, options.batch_size, sampling, derive(seed, "data"))
         self.updates: list[Update] = []
-        self._make_optimizer = optimizer
-        self._optimizers: dict[nn.Module, optim.Optimizer | None] = {}
+        self.trainers: dict[nn.Module, Trainer | None] = {}
+        self._make_trainer = trainer
+        self._criterion = criterion
+        self._accumulate = accumulate
+        self._note = note
+        self._told: set[str] = set()
+
+    def criterion(self) -> Criterion:
+        """As the contract says."""
+        return self._criterion or super().criterion()
+
+    def note(self, message: str) -> None:
+        """As the contract says."""
+        if message not in self._told:
+            self._told.add(message)
+            self._note(message)
 
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:
         """As the contract says."""
         for network in trains:
             if network not in self.networks:
                 raise UsageError("an update can only train networks of its own job (job.networks)")
-            if network not in self._optimizers:
-                self._optimizers[network] = self._make_optimizer(network)
-        optimizers = [found for network in trains if (found := self._optimizers[network])]
-        self.updates.append(Update(loss, optimizers))
+            if network not in self.trainers:
+                self.trainers[network] = self._make_trainer(network)
+            elif self._accumulate > 1:
+                raise UsageError(
+                    f"accumulate={self._accumulate}: two updates of this strategy train the same network, "
+                    "so their gradients cannot be told apart; leave accumulate out"
+                )
+        trainers = [found for network in trains if (found := self.trainers[network])]
+        self.updates.append(Update(loss, trainers, self._accumulate))
         return self.updates[-1]
+
+    def begin(self, iteration: int) -> None:
+        """Let all trainers know which iteration (from 0) begins."""
+        for trainer in self.trainers.values():
+            if trainer:
+                trainer.begin(iteration)
+
+    def begin_again(self, share: float) -> None:
+        """Forget gradients and what methods learned, and go on with a share of the learning rate."""
+        for update in self.updates:
+            update.calls = 0
+        for trainer in self.trainers.values():
+            if trainer:
+                trainer.share *= share
+                trainer.begin_again()
 
 
 class Rehearsal(Job):
@@ -67,15 +110,27 @@ class Rehearsal(Job):
         networks: built without data.
         options: of the strategy.
         dataset: whose shapes count.
+        criterion: the one that the job's options name.
     """
 
-    def __init__(self, networks: tuple[nn.Module, ...], options: Any, dataset: Dataset):
+    def __init__(
+        self,
+        networks: tuple[nn.Module, ...],
+        options: Any,
+        dataset: Dataset,
+        criterion: Criterion | None = None,
+    ):
         self.networks = networks
         self.options = options
         self.dataset = dataset
         self.labels = dataset.labels
         self.noise = torch.Generator()
         self.batches = repeat(dataset.without_data(getattr(options, "batch_size", 2)))
+        self._criterion = criterion
+
+    def criterion(self) -> Criterion:
+        """As the contract says."""
+        return self._criterion or super().criterion()
 
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:  # noqa: ARG002
         """An update that computes its loss and changes nothing."""

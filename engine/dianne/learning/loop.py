@@ -14,6 +14,7 @@ from dianne.errors import UsageError
 from dianne.learning.divergence import GoodWeights, copy_weights, first_bad_module
 from dianne.learning.job import LearnJob
 from dianne.learning.strategy import LearningStrategy, LearnProgress, Terms
+from dianne.learning.trainer import Average
 from dianne.learning.update import DivergedError, checked_terms, refuse_infinite
 from dianne.options import NonNegativeInt, Options, PositiveInt
 from dianne.plugins import user_code
@@ -34,6 +35,10 @@ class LoopOptions(Options):
     """Iterations between moves of the tag to the newest weights; 0 for the end only."""
     store_interval: NonNegativeInt = 0
     """Iterations between snapshots that are kept under TAG@ITERATION; 0 for none."""
+    nan_retry: NonNegativeInt = 0
+    """How often to go back to the last good weights, with half the learning rate, after a loss of NaN."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are averaged before the weights change."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,10 @@ class Watcher(Protocol):
         """Every `traceInterval` iterations, and at the end."""
 
 
-Store = Callable[[Weights, int, dict[str, float], bool], bool]
-"""Takes weights, iterations, terms, and whether it is a snapshot; tells whether the tag has the weights."""
+Store = Callable[[Weights, int, dict[str, float], str], bool]
+"""Takes weights, iterations, terms, and what follows the tag's name ("", "@ema", "@ITERATION"); tells whether
+the tag has the weights."""
+RETRY_SHARE = 0.5  # of the learning rate that is left after a retry
 
 
 class Loop:
@@ -89,6 +96,8 @@ class Loop:
         store: puts weights away.
         watcher: is told how it goes.
         stop: asked before every iteration; a reason ends the loop.
+        averages: moving averages of networks, by name.
+        note: tells the user something.
     """
 
     def __init__(
@@ -100,6 +109,8 @@ class Loop:
         store: Store,
         watcher: Watcher,
         stop: Callable[[], str],
+        averages: Mapping[str, Average] | None = None,
+        note: Callable[[str], None] = lambda _: None,
     ):
         self.strategy = strategy
         self.job = job
@@ -108,6 +119,9 @@ class Loop:
         self.store = store
         self.watcher = watcher
         self.stop = stop
+        self.averages = averages or {}
+        self.note = note
+        self.retries = 0
         self.outcome = Outcome()
         self.good = GoodWeights(networks)
         self.terms: Terms = {}
@@ -120,22 +134,26 @@ class Loop:
         Raises:
             DivergedError: a loss was not finite; the last good weights are stored.
         """
-        last = self.options.max_iterations
-        for i in range(last):
+        i, last = 0, self.options.max_iterations
+        while i < last:
             self.outcome.stopped = self.stop()
             if self.outcome.stopped:
                 break
             self.good.before(i)
             try:
+                self.job.begin(i)
                 self.terms = self._iterate(i)
                 self.good.after()
+                for average in self.averages.values():
+                    average.step()
                 self._finish_iteration(i + 1, i + 1 == last)
+                i += 1
             except DivergedError as error:
-                raise self._give_up(error, i) from error
+                i = self._go_back(error, i)
         self._report()
         self.outcome.terms = numbers(self.terms)
         if self.outcome.iteration != self.stored:
-            self._put(snapshot=False)
+            self._put()
         self.outcome.seconds = time.perf_counter() - self.begin
         return self.outcome
 
@@ -145,9 +163,9 @@ class Loop:
         if _due(self.options.trace_interval, done):
             self._report()
         if _due(self.options.store_interval, done):
-            self._put(snapshot=True)
+            self._put(f"@{done}")
         if _due(self.options.sync_interval, done) or last:
-            self._put(snapshot=False)
+            self._put()
 
     def _report(self) -> None:
         """Tell how far it is, unless that was told already."""
@@ -156,11 +174,16 @@ class Loop:
             history.append(Report(done, numbers(self.terms), time.perf_counter() - self.begin))
             self.watcher.report(history[-1])
 
-    def _put(self, snapshot: bool) -> None:
-        weights, done = self._weights(), self.outcome.iteration
+    def _put(self, suffix: str = "") -> None:
+        weights, done, terms = self._weights(), self.outcome.iteration, numbers(self.terms)
         self.good.stored(done, weights)
-        self.store(weights, done, numbers(self.terms), snapshot)
-        self.stored = self.stored if snapshot else done
+        self.store(weights, done, terms, suffix)
+        if suffix:
+            return
+        self.stored = done
+        if self.averages:
+            averages = {name: average.put_in(weights[name]) for name, average in self.averages.items()}
+            self.store(averages, done, terms, "@ema")
 
     def _iterate(self, i: int) -> Terms:
         with user_code(f"iteration {i + 1} of {type(self.strategy).__name__}"):
@@ -172,8 +195,7 @@ class Loop:
             found = ", ".join(progress.terms) or "no terms"
             raise UsageError(f"a LearnProgress must have the term 'loss', found {found}")
         terms = checked_terms(progress.terms)
-        if terms["loss"].device.type == "cpu":
-            refuse_infinite(float(terms["loss"]))
+        refuse_infinite(terms)
         return terms
 
     def _weights(self) -> Weights:
@@ -185,18 +207,38 @@ class Loop:
                     raise DivergedError(f"{name}.{key} holds values that are not finite")
         return weights
 
-    def _give_up(self, error: DivergedError, i: int) -> DivergedError:
+    def _go_back(self, error: DivergedError, i: int) -> int:
+        """The iteration to go on with, from good weights; raises if there is no retry left."""
         place = first_bad_module(self.networks, self.job.updates)
-        began = f"; the first values that are not finite come from {place}" if place else ""
-        kept = ""
-        if self.good.iteration is not None:
-            stored = self.store(self.good.weights, self.good.iteration, {}, False)
-            place = f"those of iteration {self.good.iteration:,}, are under the tag"
-            kept = f"the last good weights kept, {place}; " if stored else "nothing was stored; "
-        return DivergedError(
-            f"{error} in iteration {i + 1:,}{began}\n  {kept}"
-            "try a smaller learningRate, or look for values in the data that are not finite"
+        began = f"; the first values that are not finite {place}" if place else ""
+        fault = f"{error} in iteration {i + 1:,}{began}"
+        good = self.good.iteration
+        if good is None or self.retries == self.options.nan_retry:
+            raise DivergedError(f"{fault}\n  {self._keep_good()}{_REMEDY}") from error
+        self.retries += 1
+        self.note(
+            f"{fault}; back to the weights of iteration {good:,}, with {RETRY_SHARE**self.retries:g} of the "
+            f"learning rate (retry {self.retries} of {self.options.nan_retry})"
         )
+        self.good.put_back()
+        self.job.begin_again(RETRY_SHARE)
+        for average in self.averages.values():
+            average.begin_again()
+        self.outcome.history = [report for report in self.outcome.history if report.iteration <= good]
+        self.outcome.iteration = good
+        return good
+
+    def _keep_good(self) -> str:
+        """Store the last good weights; says what became of them."""
+        good = self.good.iteration
+        if good is None:
+            return ""
+        stored = self.store(self.good.weights, good, {}, "")
+        place = f"those of iteration {good:,}, are under the tag"
+        return f"the last good weights kept, {place}; " if stored else "nothing was stored; "
+
+
+_REMEDY = "try a smaller learningRate, or look for values in the data that are not finite"
 
 
 def _due(interval: int, done: int) -> bool:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from torch import nn, optim
 
 from dianne import options as declare
-from dianne.options import Choice, PositiveFloat, Probability
+from dianne.errors import UsageError
+from dianne.foreign import arguments_of, options_of, torch_class
+from dianne.options import Choice, NonNegativeFloat, PositiveFloat, Probability
 from dianne.registry import Registry
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
+_UPPER = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 
 
 class Method(ABC):
@@ -33,8 +39,48 @@ class Method(ABC):
     def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
         """The optimizer of some weights; options are of the class `Options`."""
 
+    @staticmethod
+    def rate(options: Any, iteration: int) -> float:  # noqa: ARG004
+        """The size of a step in an iteration (from 0), before any schedule."""
+        return float(options.learning_rate)
 
-METHODS: Registry[type[Method]] = Registry("method")
+    @staticmethod
+    def set_rate(optimizer: optim.Optimizer, options: Any, rate: float) -> None:  # noqa: ARG004
+        """Let the next steps be of another size."""
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+
+@functools.cache
+def _of_torch(name: str) -> type[Method]:
+    """A class of torch.optim as a method; its options are the constructor's arguments.
+
+    Raises:
+        UsageError: there is no such class, or it cannot step on one gradient.
+    """
+    kind = torch_class(name, "torch.optim", optim.Optimizer)
+    if inspect.signature(kind.step).parameters["closure"].default is inspect.Parameter.empty:
+        raise UsageError(f"{name} computes the loss several times in a step, which a strategy does once")
+    parameters = inspect.signature(kind).parameters
+
+    class Foreign(Method):
+        class Base(declare.Options):
+            learning_rate: PositiveFloat = parameters["lr"].default
+            """Size of a step."""
+
+        Options = options_of(kind, Base, ("lr", "foreach", "fused", "capturable", "differentiable"))  # type: ignore[assignment]
+
+        @staticmethod
+        def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+            try:
+                return kind(weights, lr=options.learning_rate, **arguments_of(kind, options))  # type: ignore[no-any-return]
+            except (ValueError, TypeError, RuntimeError) as error:
+                raise UsageError(f"method={name}: {error}") from error
+
+    return Foreign
+
+
+METHODS: Registry[type[Method]] = Registry("method", _of_torch)
 MethodName = Annotated[str, Choice(METHODS, each_network=True)]
 
 
@@ -64,6 +110,12 @@ class StochasticGradientDescent(Method):
         """Share of the last step that is added to this one."""
         nesterov: _Decay = 0.0
         """Momentum after Nesterov: the gradient is taken where the momentum leads. Excludes momentum."""
+        decay_rate: NonNegativeFloat = 0.0
+        """How fast the learning rate falls with the iterations."""
+        decay_type: Annotated[Literal["EXPONENTIAL", "LINEAR"], _UPPER] = "EXPONENTIAL"
+        """EXPONENTIAL: by the factor exp(-decayRate) in each iteration; LINEAR: by decayRate."""
+        min_learning_rate: NonNegativeFloat = 0.0
+        """Where the fall of the learning rate ends."""
 
         @field_validator("nesterov")
         @classmethod
@@ -83,6 +135,20 @@ class StochasticGradientDescent(Method):
             weight_decay=options.l2 / options.learning_rate,
             fused=True,
         )
+
+    @staticmethod
+    def rate(options: Any, iteration: int) -> float:
+        """Falling as `decayRate` says."""
+        rate, low, decay = options.learning_rate, options.min_learning_rate, options.decay_rate
+        if options.decay_type == "LINEAR":
+            return float(max(rate - iteration * decay, low))
+        return float(low + (rate - low) * math.exp(-iteration * decay))
+
+    @staticmethod
+    def set_rate(optimizer: optim.Optimizer, options: Any, rate: float) -> None:
+        """The share that l2 takes off does not follow the rate."""
+        for group in optimizer.param_groups:
+            group["lr"], group["weight_decay"] = rate, options.l2 / max(rate, 1e-30)
 
 
 @METHODS.register("ADADELTA")
@@ -164,12 +230,33 @@ class Adam(Method):
 
     @staticmethod
     def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
-        """torch.optim.AdamW; its weight_decay is scaled by the learning rate, DIANNE's l2 is not."""
-        return optim.AdamW(
+        """torch.optim.Adam."""
+        betas = (options.beta1, options.beta2)
+        optimizer = optim.Adam(
+            weights, lr=options.learning_rate, betas=betas, eps=options.epsilon, fused=True
+        )
+        return _shrink(optimizer, options.l2)
+
+
+@METHODS.register("ADAMW")
+class AdamDecoupled(Adam):
+    """ADAM whose weights decay beside the gradient: Loshchilov and Hutter (2019), arXiv:1711.05101."""
+
+    class Options(Adam.Options):
+        """ADAMW's own key."""
+
+        weight_decay: NonNegativeFloat = 0.01
+        """Share of each weight that is taken off in every step, times the learning rate."""
+
+    @staticmethod
+    def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
+        """torch.optim.AdamW."""
+        optimizer = optim.AdamW(
             weights,
             lr=options.learning_rate,
             betas=(options.beta1, options.beta2),
             eps=options.epsilon,
-            weight_decay=options.l2 / options.learning_rate,
+            weight_decay=options.weight_decay,
             fused=True,
         )
+        return _shrink(optimizer, options.l2)

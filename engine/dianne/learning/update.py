@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from torch import Tensor, optim
+from torch import Tensor
 
 from dianne.errors import DianneError, UsageError
 from dianne.learning.strategy import LossFunction, Terms
+from dianne.learning.trainer import Trainer
 
 
 class DivergedError(DianneError):
@@ -17,41 +18,53 @@ class DivergedError(DianneError):
 
 
 class Update:
-    """A loss and the optimizers of the networks that it trains.
+    """A loss and the networks that it trains.
 
     Args:
         loss: gives terms, of which "loss" is the scalar to minimise.
-        optimizers: one for each network; two updates may share one.
+        trainers: one for each network; two updates may share one.
+        accumulate: calls whose gradients are averaged before the weights change.
     """
 
-    def __init__(self, loss: LossFunction, optimizers: Iterable[optim.Optimizer]):
+    def __init__(self, loss: LossFunction, trainers: Iterable[Trainer], accumulate: int = 1):
         self.loss = loss
-        self.optimizers = list(optimizers)
+        self.trainers = list(trainers)
+        self.accumulate = accumulate
+        self.weights = [weight for trainer in self.trainers for weight in trainer.weights]
+        self.calls = 0
         self.arguments: tuple[Any, ...] = ()  # of the last call, to find what made a loss infinite
 
     def __call__(self, *arguments: Any) -> Terms:
-        """Compute the loss and step once; gives the terms back, detached.
+        """Compute the loss and change the weights; gives the terms back, detached.
 
         Raises:
-            DivergedError: the loss is not finite.
+            DivergedError: a term is not finite; no weight was changed.
         """
         self.arguments = arguments
         terms = checked_terms(self.loss(*arguments))
-        loss = terms["loss"]
-        if loss.device.type == "cpu":  # elsewhere reading it would wait for the device; the loop looks then
-            refuse_infinite(float(loss.detach()))
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers:
-            optimizer.step()
+        refuse_infinite(terms)
+        if self.calls % self.accumulate == 0:
+            for weight in self.weights:
+                weight.grad = None
+        if self.weights:
+            # No other gradients are computed: those of a discriminator, say, while its generator learns.
+            (terms["loss"] / self.accumulate).backward(inputs=self.weights)  # type: ignore[no-untyped-call]
+        self.calls += 1
+        if self.calls % self.accumulate == 0:
+            for trainer in self.trainers:
+                trainer.step()
         return {name: term.detach() for name, term in terms.items()}
 
 
-def refuse_infinite(loss: float) -> None:
-    """Raise `DivergedError` unless the loss is a finite number."""
-    if not math.isfinite(loss):
-        raise DivergedError(f"the loss is {loss}")
+def refuse_infinite(terms: Terms) -> None:
+    """Raise `DivergedError` if a term is no finite number.
+
+    Terms on another device than the CPU are left alone: reading them would wait for it.
+    """
+    for name, term in terms.items():
+        if term.device.type == "cpu" and not math.isfinite(value := float(term.detach())):
+            what = "the loss" if name == "loss" else f"the term '{name}' of the loss"
+            raise DivergedError(f"{what} is {value}")
 
 
 def checked_terms(terms: object) -> Terms:

@@ -1,0 +1,71 @@
+"""Evaluations on the validation set while a job learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dianne.criteria import CRITERIA
+from dianne.data.dataset import Dataset
+from dianne.evaluation.evaluator import evaluate
+from dianne.evaluation.strategy import Evaluation
+from dianne.jobs.learn import PreparedLearn
+from dianne.learning.stopping import Validations
+from dianne.network.graph import Graph
+
+
+class Validator:
+    """Evaluates the current weights with the evaluation that belongs to the job's strategy.
+
+    Args:
+        job: with a validation set.
+        graphs: the networks by role.
+        dataset: the validation set, adapted as the training set is.
+        seed: of the job.
+        best: the best value so far of the first metric, under the job's tag.
+        store_best: puts the current weights under TAG@best.
+        told: is told about every evaluation.
+    """
+
+    def __init__(
+        self,
+        job: PreparedLearn,
+        graphs: Mapping[str, Graph],
+        dataset: Dataset,
+        seed: int,
+        best: float | None,
+        store_best: Callable[[int, Evaluation], None],
+        told: Callable[[int, Evaluation], None],
+    ):
+        assert job.evaluation is not None
+        self.strategy = job.evaluation
+        self.job = job
+        self.networks = tuple(graphs.values())
+        self.dataset = dataset
+        self.seed = seed
+        self.store_best = store_best
+        self.told = told
+        self.found: dict[int, Evaluation] = {}
+        self.values = Validations(job.options, self.strategy.larger_is_better, best)
+        self.options = self._shared_options()
+
+    def _shared_options(self) -> Any:
+        """The evaluation's options, with the job's values for the same keys."""
+        learning = self.job.bound.get(self.job.strategy.__name__)
+        fields = set(self.strategy.Options.model_fields) & set(type(learning).model_fields) - {"batch_size"}
+        return self.strategy.Options(**{name: getattr(learning, name) for name in fields})
+
+    def validate(self, iteration: int) -> None:
+        """Evaluate the weights as they are after an iteration, unless that was done."""
+        if iteration in self.found:
+            return
+        name = getattr(self.options, "criterion", None)
+        chosen = self.job.bound.find(name) if name else None
+        criterion = CRITERIA.get(name)(chosen) if name else None
+        found = evaluate(
+            self.strategy, self.networks, self.options, self.dataset, self.seed, criterion=criterion
+        )
+        self.found[iteration] = found
+        if self.values.add(next(iter(found.metrics.values()))):
+            self.store_best(iteration, found)
+        self.told(iteration, found)

@@ -1,0 +1,110 @@
+"""How the weights of one network change: method, schedule, limits on its gradient, average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from dianne.learning.methods import Method
+from dianne.learning.schedules import Constant, Schedule, ScheduleName
+from dianne.options import Options, PositiveFloat
+
+
+class TrainingOptions(Options):
+    """What every network of a job may have in its own way (`Discriminator.clipNorm=1`)."""
+
+    schedule: ScheduleName = "CONSTANT"
+    """How the learning rate changes over the job."""
+    clip_norm: PositiveFloat | None = None
+    """Longest gradient, all weights of the network together; a longer one is shortened to it."""
+    clip_value: PositiveFloat | None = None
+    """Largest value in a gradient, either way; larger ones are cut."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Keep a moving average of the weights that forgets so slowly (0.999), stored under TAG@ema."""
+
+
+class Trainer:
+    """Changes the weights of one network.
+
+    Args:
+        network: with at least one weight that learns.
+        method: and its options.
+        schedule: and its options.
+        options: limits on the gradient.
+        total: iterations of the job.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        method: tuple[type[Method], Any],
+        schedule: tuple[type[Schedule], Any] = (Constant, Constant.Options()),
+        options: TrainingOptions | None = None,
+        total: int = 1,
+    ):
+        self.weights = [weight for weight in network.parameters() if weight.requires_grad]
+        self.method, self.method_options = method
+        self.schedule, self.schedule_options = schedule
+        self.options = options or TrainingOptions()
+        self.total = total
+        self.share = 1.0  # of the learning rate that is left after retries
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Forget what the method learned about gradients."""
+        self.optimizer = self.method.build(self.weights, self.method_options)
+        self.rate: float = self.optimizer.param_groups[0]["lr"]
+
+    def begin(self, iteration: int) -> None:
+        """Set the learning rate of an iteration (from 0)."""
+        rate = self.method.rate(self.method_options, iteration) * self.share
+        rate *= self.schedule.factor(iteration, self.total, self.schedule_options)
+        if rate != self.rate:
+            self.rate = rate
+            self.method.set_rate(self.optimizer, self.method_options, rate)
+
+    def step(self) -> None:
+        """Change the weights once by their gradients."""
+        if self.options.clip_value:
+            nn.utils.clip_grad_value_(self.weights, self.options.clip_value)
+        if self.options.clip_norm:
+            nn.utils.clip_grad_norm_(self.weights, self.options.clip_norm)
+        self.optimizer.step()
+
+
+class Average:
+    """A moving average of a network's weights (Polyak and Juditsky 1992); it starts quickly.
+
+    average <- average + (1 - d) (weights - average), d = min(decay, (1 + t) / (10 + t)) in step t
+
+    Args:
+        network: whose weights are averaged; other values (counts, statistics) are taken as they are.
+        decay: 0 to 1.
+    """
+
+    def __init__(self, network: nn.Module, decay: float):
+        self.network = network
+        self.decay = decay
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Start from the weights as they are."""
+        self.steps = 0
+        self.learned: list[Tensor] = list(self.network.parameters())
+        self.averages = [weight.detach().clone() for weight in self.learned]
+
+    def step(self) -> None:
+        """Take in the weights after an iteration."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averages, self.learned, 1 - decay)
+
+    def put_in(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by name, with averages for those that learn."""
+        named = dict(zip((name for name, _ in self.network.named_parameters()), self.averages, strict=True))
+        return {name: named[name].cpu().clone() if name in named else w for name, w in weights.items()}
