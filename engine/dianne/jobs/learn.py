@@ -148,9 +148,15 @@ class PreparedLearn:
 
 
 def prepare(
-    folder: Folder, networks: str | Iterable[str], dataset: str, options: Mapping[str, Any]
+    folder: Folder, networks: str | Iterable[str], dataset: str | Described, options: Mapping[str, Any]
 ) -> PreparedLearn:
     """Find and check everything that a learn job names.
+
+    Args:
+        folder: the workspace.
+        networks: names, in the order of the strategy's roles.
+        dataset: its name, or a description of data that is in no file.
+        options: by key.
 
     Raises:
         UsageError: a name that is nowhere, options that nobody reads, networks that do not fit; all faults
@@ -164,7 +170,7 @@ def prepare(
         raise UsageError(
             f"{strategy.__name__} is no LearningStrategy: derive it from dianne.LearningStrategy"
         )
-    described = describe(folder, dataset)
+    described = describe(folder, dataset) if isinstance(dataset, str) else dataset
     team = members(strategy, read_networks(folder, names))
     library = Library(folder)
     labels = labels_of(described, {**strategy.defaults, **given})

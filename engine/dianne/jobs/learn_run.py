@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from dianne.data.readers import open_dataset
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs.learn import LearnResult, LearnWatcher, PreparedLearn
 from dianne.jobs.prepare import Member
+from dianne.jobs.record import Recorder
 from dianne.jobs.start import Start
 from dianne.jobs.validate import Validator
 from dianne.learning.begin import fit_statistics, freeze
@@ -62,7 +64,7 @@ class LearnRun:
         full = open_dataset(job.folder, job.described, progress)
         self.fingerprint, self.labels = full.fingerprint(), full.labels
         train = view(full, job.train, job.data)
-        self._rehearse(train)
+        self.rehearse(train)
         start = Start(job, self.store, self.seed, self.watcher.note)
         self.graphs = start.graphs()
         self.before = start.before
@@ -71,17 +73,22 @@ class LearnRun:
         self.learning = {m.name: self.graphs[m.role] for m in job.team if m.trains}
         if job.validation:
             self.validator = self._validator(view(full, job.validation, job.data))
-        strategy, learn_job = self._set_up(train)
+        strategy, learn_job = self.set_up(train)
         self.watcher.start(job, getattr(learn_job.options, "batch_size", 0))
         loop = Loop(
             strategy, learn_job, self.learning, job.options, self._store, _Following(self), self._reason,
             self._averages(), learn_job.note,
         )  # fmt: skip
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.seed, "dropout"))
-            outcome = loop.run()
-        if self.validator and outcome.iteration:
-            self.validator.validate(outcome.iteration)
+        entry = {**self._description(), "tag": job.tag}
+        self.recorder = Recorder(job.folder, entry, job.options.max_iterations, self.watcher.note)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(derive(self.seed, "dropout"))
+                outcome = loop.run()
+            if self.validator and outcome.iteration:
+                self.validator.validate(outcome.iteration)
+        finally:
+            self.recorder.flush()
         return LearnResult(
             job.identifier, job.tag, list(self.learning), outcome.iteration, outcome.terms, outcome.seconds,
             outcome.history, self.validator.found if self.validator else {}, outcome.stopped,
@@ -92,7 +99,7 @@ class LearnRun:
         found = self.validator.values.reason() if self.validator else ""
         return self.stop() or self.losses.reason() or found
 
-    def _rehearse(self, train: Dataset) -> None:
+    def rehearse(self, train: Dataset) -> None:
         """One iteration without data: finds shapes that do not fit before any work is done."""
         networks = tuple(self.job.networks[member.name].build_without_data() for member in self.job.team)
         options = self.job.bound.get(self.job.strategy.__name__)
@@ -105,7 +112,8 @@ class LearnRun:
             if "meta tensor" not in str(error.__cause__):  # it looked at values, and there are none
                 raise
 
-    def _set_up(self, train: Dataset) -> tuple[LearningStrategy, LearnJob]:
+    def set_up(self, train: Dataset) -> tuple[LearningStrategy, LearnJob]:
+        """The strategy, ready for its first iteration, and what it sees."""
         bound = self.job.bound
         options: Any = bound.get(self.job.strategy.__name__)
         learn_job = LearnJob(
@@ -156,7 +164,13 @@ class LearnRun:
             weights = {name: copy_weights(graph) for name, graph in self.learning.items()}
             self._store(weights, iteration, {}, "@best", found.metrics)
 
-        return Validator(job, self.graphs, dataset, self.seed, best, store_best, self.watcher.validated)
+        begin = time.perf_counter()
+
+        def told(iteration: int, found: Evaluation) -> None:
+            self.recorder.validated(iteration, time.perf_counter() - begin, found.metrics)
+            self.watcher.validated(iteration, found)
+
+        return Validator(job, self.graphs, dataset, self.seed, best, store_best, told)
 
     # ------------------------------------------------------------------------------------------- weights
 
@@ -188,15 +202,7 @@ class LearnRun:
             parameters=network.parameters,
             texts=network.texts(),
             overrides=network.overrides,
-            job={
-                "id": job.identifier,
-                "command": "learn",
-                "networks": [member.name for member in job.team],
-                "dataset": job.described.name,
-                "strategy": job.strategy.__name__,
-                "options": {key: _plain(value) for key, value in job.bound.given().items()},
-                "seed": self.seed,
-            },
+            job=self._description(),
             iteration=iteration,
             loss=terms,
             metrics=metrics,
@@ -210,17 +216,32 @@ class LearnRun:
             parent=self.store.resolve(network.name, parent) if parent else None,
         )
 
+    def _description(self) -> dict[str, Any]:
+        """What the job was asked to do; enough to do it again."""
+        job = self.job
+        return {
+            "id": job.identifier,
+            "command": "learn",
+            "networks": [member.name for member in job.team],
+            "dataset": job.described.name,
+            "strategy": job.strategy.__name__,
+            "options": {key: _plain(value) for key, value in job.bound.given().items()},
+            "seed": self.seed,
+        }
+
 
 class _Following(Watcher):
-    """Passes everything on, watches the losses, and validates when it is time."""
+    """Passes everything on, records it, watches the losses, and validates when it is time."""
 
     def __init__(self, run: LearnRun):
         self.run = run
+        self.begin = time.perf_counter()
 
     def tick(self, iteration: int, terms: Terms) -> None:
         run = self.run
         run.watcher.tick(iteration, terms)
         run.losses.add(terms)
+        run.recorder.tick(iteration, time.perf_counter() - self.begin, terms)
         if run.validator and iteration % run.job.options.validation_interval == 0:
             run.validator.validate(iteration)
 

@@ -98,6 +98,8 @@ class LearningStrategy(ABC):
         evaluation: the evaluation strategy that judges what it has learned.
         untrained: the roles whose networks only help: they run in evaluation mode, keep their weights, and
             are not stored.
+        example: the arguments of a small job that shows the strategy: "networks" that ship and fit, as
+            "Encoder,Decoder", and options that they need.
     """
 
     roles: ClassVar[tuple[str, ...]] = ("network",)
@@ -105,6 +107,7 @@ class LearningStrategy(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     evaluation: ClassVar[str] = "CriterionEvaluationStrategy"
     untrained: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def defaults_for(cls, labels: list[str] | None) -> Mapping[str, Any]:  # noqa: ARG003
