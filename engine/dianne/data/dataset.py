@@ -21,8 +21,9 @@ class Batch(NamedTuple):
     """Samples side by side; `b` of them.
 
     Attributes:
-        input: (b, *input_dims) float32.
-        target: (b, *target_dims) float32: one-hot for classes, the input itself for an autoencoder.
+        input: (b, *input_dims) float32, or (b, time, *input_dims) for sequences.
+        target: (b, *target_dims) float32, or with time as the input: one-hot for classes, the input itself
+            for an autoencoder.
     """
 
     input: Tensor
@@ -35,10 +36,13 @@ class Dataset:
 
     Attributes:
         name: of the dataset.
-        inputs: (n, *input_dims); uint8 stands for 0 to 1 in steps of 1/255, floats for themselves.
-        targets: (n,) int64 class indices, or (n, *target_dims) float32.
+        inputs: (n, *input_dims); uint8 stands for 0 to 1 in steps of 1/255, floats for themselves. With a
+            vocabulary (n,) whole numbers, which are indices into it.
+        targets: (n,) whole numbers, the class indices, or (n, *target_dims) float32.
         labels: names of the classes, if it is a classification set.
         autoencode: whether a batch's target is its input.
+        vocabulary: names of what the inputs stand for; in a batch they are one-hot.
+        sequential: whether the samples follow each other in time.
     """
 
     name: str
@@ -46,6 +50,8 @@ class Dataset:
     targets: Tensor
     labels: list[str] | None = None
     autoencode: bool = False
+    vocabulary: list[str] | None = None
+    sequential: bool = False
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -53,7 +59,7 @@ class Dataset:
     @property
     def input_dims(self) -> Shape:
         """Shape of one input."""
-        return tuple(self.inputs.shape[1:])
+        return (len(self.vocabulary),) if self.vocabulary else tuple(self.inputs.shape[1:])
 
     @property
     def target_dims(self) -> Shape:
@@ -63,25 +69,28 @@ class Dataset:
         return (len(self.labels),) if self.labels else tuple(self.targets.shape[1:])
 
     def batch(self, indices: Tensor | slice) -> Batch:
-        """The samples at (b,) int64 `indices`, as float32."""
-        inputs = _floats(self.inputs[indices])
-        if self.inputs.dtype == torch.uint8:
-            inputs.div_(255)
+        """The samples at (b,) int64 `indices`, as float32; (b, time) indices give (b, time, ...) samples."""
+        inputs = self.inputs[indices]
+        if self.vocabulary:
+            inputs = _one_hot(inputs, len(self.vocabulary))
+        else:
+            inputs = _floats(inputs)
+            if self.inputs.dtype == torch.uint8:
+                inputs.div_(255)
         if self.autoencode:
             return Batch(inputs, inputs)
         targets = self.targets[indices]
-        return Batch(
-            inputs, functional.one_hot(targets, len(self.labels)).float() if self.labels else _floats(targets)
-        )
+        return Batch(inputs, _one_hot(targets, len(self.labels)) if self.labels else _floats(targets))
 
-    def without_data(self, size: int) -> Batch:
-        """A batch on torch's meta device: shapes, but no values."""
+    def without_data(self, size: int, length: int | None = None) -> Batch:
+        """A batch on torch's meta device: shapes, but no values; of sequences if a length is given."""
+        shape = (size,) if length is None else (size, length)
         with torch.device("meta"):
-            inputs = torch.empty(size, *self.input_dims)
-            return Batch(inputs, inputs if self.autoencode else torch.empty(size, *self.target_dims))
+            inputs = torch.empty(*shape, *self.input_dims)
+            return Batch(inputs, inputs if self.autoencode else torch.empty(*shape, *self.target_dims))
 
     def select(self, chosen: Range) -> Dataset:
-        """The dataset of the samples in a range; contiguous ranges share the memory.
+        """The dataset of the samples in a range; contiguous ranges share the memory, and stay sequential.
 
         Raises:
             UsageError: the range reaches beyond the dataset.
@@ -98,11 +107,12 @@ class Dataset:
                 f"0 to {size - 1:,}{hint}"
             )
         index = list(chosen.indices) if chosen.indices else slice(chosen.start, chosen.stop)
-        return replace(self, inputs=self.inputs[index], targets=self.targets[index])
+        sequential = self.sequential and isinstance(index, slice)
+        return replace(self, inputs=self.inputs[index], targets=self.targets[index], sequential=sequential)
 
     def fingerprint(self) -> str:
         """sha256 over shapes and bytes of inputs and targets: which data some weights were trained on."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(repr(self.vocabulary).encode() if self.vocabulary else b"")
         for tensor in (self.inputs, self.targets):
             digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
             digest.update(np.ascontiguousarray(tensor.numpy()).data)
@@ -112,6 +122,11 @@ class Dataset:
 def _floats(values: Tensor) -> Tensor:
     """float32 values in memory of their own, so that a batch can be changed without touching the dataset."""
     return values.to(torch.float32, copy=values._base is not None)
+
+
+def _one_hot(indices: Tensor, size: int) -> Tensor:
+    """(...) whole numbers -> (..., size) float32."""
+    return functional.one_hot(indices.long(), size).float()
 
 
 def part(described: Described, name: str) -> Range | None:

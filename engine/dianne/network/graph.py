@@ -47,7 +47,12 @@ class Graph(nn.Module):
     """Runs modules in order, each on the results of the modules before it.
 
     Weights are named by module, such as `hidden1.weight`. A graph with a Memory, or with a graph inside that
-    has one, runs over sequences: its samples have time as their first dimension.
+    has one, runs over sequences step by step: its inputs give the shape of one step. A graph with layers that
+    have a state (LSTM, GRU) takes whole sequences: time is a dimension of its inputs, of any extent.
+
+    Attributes:
+        recurrent: whether it runs step by step.
+        stateful: whether it has a state at all, which `unroll` takes and gives.
 
     Args:
         name: of the network, for messages.
@@ -66,9 +71,10 @@ class Graph(nn.Module):
             # Not add_module: a module may bear the name of one of nn.Module's own methods ("half").
             self._modules[key] = module
         self.recurrent: bool
-        inner = [key for key, module in modules.items() if isinstance(module, Graph) and module.recurrent]
-        self.recurrent = bool(self.memories or inner)
+        graphs = [module for module in modules.values() if isinstance(module, Graph)]
+        self.recurrent = bool(self.memories) or any(graph.recurrent for graph in graphs)
         self._plan_steps(modules, wires)
+        self.stateful = bool(self.memories or self._inner)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep own attributes apart from modules of the same name, such as `training`."""
@@ -83,7 +89,7 @@ class Graph(nn.Module):
             ports.setdefault(ref.split(".")[0], []).append(ref)
         self._slots = len(slots)
         self._plan: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []
-        self._inner: dict[int, str] = {}  # position in the plan of a graph that has a state, and its name
+        self._inner: dict[int, str] = {}  # position in the plan of a module that has a state, and its name
 
         def add(name: str, step: Callable[..., Any], sources: tuple[int, ...]) -> None:
             slots[name] = self._slots
@@ -97,7 +103,7 @@ class Graph(nn.Module):
             if isinstance(module, nn.Identity):  # an Output passes on what it gets
                 slots[key] = slots[refs[0]]
                 continue
-            if isinstance(module, Graph) and module.recurrent:
+            if self._carries(module):
                 self._inner[len(self._plan)] = key
             whole = f"{key} whole" if several else key
             add(whole, module, tuple(slots[ref] for ref in refs))
@@ -113,6 +119,15 @@ class Graph(nn.Module):
         )
         self._chain = [module for module, _, _ in self._plan] if chained else []
         self._entrance = next(iter(self.inputs.values()))
+
+    def _carries(self, module: nn.Module) -> bool:
+        """Whether a module's state is carried from step to step, or from sequence to sequence.
+
+        Step by step only states of steps are: a layer over sequences sees a whole one in each step.
+        """
+        if self.recurrent:
+            return isinstance(module, Graph) and module.recurrent
+        return getattr(module, "stateful", False) is True
 
     def forward(self, *samples: Tensor) -> Result:
         """Results for a batch.
@@ -152,15 +167,19 @@ class Graph(nn.Module):
         """Run over time.
 
         Args:
-            sequences: for each input a tensor (b, time, *shape).
-            state: of all memories; zeros if left out.
+            sequences: for each input a tensor (b, time, ...).
+            state: of all memories and layers; zeros if left out.
 
         Returns:
             Results (b, time, ...), and the state after the last step.
         """
         if any(sequence.dim() < 2 for sequence in sequences):
-            raise ShapeError(f"{self.network} has a Memory and takes sequences: (batch, time, ...)")
+            memory = "has a Memory and " if self.recurrent else ""
+            raise ShapeError(f"{self.network} {memory}takes sequences: (batch, time, ...)")
         state = self.zero_state(len(sequences[0]), sequences[0]) if state is None else state
+        if not self.recurrent:
+            values, after = self._run(sequences, state)
+            return self._results(values), after
         steps: list[tuple[Tensor, ...]] = []
         for time in range(sequences[0].shape[1]):
             result, state = self.step(*(sequence[:, time] for sequence in sequences), state=state)
@@ -169,7 +188,16 @@ class Graph(nn.Module):
         return (results[0] if len(results) == 1 else results), state
 
     def step(self, *samples: Tensor, state: State) -> tuple[Result, State]:
-        """One step in time: samples (b, *shape) and a state give results (b, ...) and the next state."""
+        """One step in time: samples (b, *shape) and a state give results (b, ...) and the next state.
+
+        For graphs that are `recurrent`.
+        """
+        values, after = self._run(samples, state)
+        after |= {key: values[slot] for key, slot in self._remembered.items()}
+        return self._results(values), after
+
+    def _run(self, samples: tuple[Tensor, ...], state: State) -> tuple[list[Any], State]:
+        """All values of one run, and the next states of the modules inside."""
         values: list[Any] = [*self._checked(samples), *(state[key] for key in self.memories)]
         values.extend([values[0]] * (self._slots - len(values)))
         after: State = {}
@@ -181,21 +209,17 @@ class Graph(nn.Module):
                 continue
             mine = f"{key}/"
             inner = {name.removeprefix(mine): v for name, v in state.items() if name.startswith(mine)}
-            graph = self._modules[key]
-            assert isinstance(graph, Graph)
-            result, inner = graph.step(*arguments, state=inner)
-            values[target] = result
+            run: Any = self._modules[key]
+            values[target], inner = (run.step if self.recurrent else run.unroll)(*arguments, state=inner)
             after |= {f"{key}/{name}": value for name, value in inner.items()}
-        after |= {key: values[slot] for key, slot in self._remembered.items()}
-        return self._results(values), after
+        return values, after
 
     def zero_state(self, batch: int, like: Tensor) -> State:
-        """The state before a sequence: zeros (b, size) for each Memory, by name (`lstm1/h` inside others)."""
+        """The state before a sequence: zeros, batch first, by name (`lstm1/h` for what is inside others)."""
         state = {key: like.new_zeros(batch, size) for key, size in self.memories.items()}
         for key in self._inner.values():
-            graph = self._modules[key]
-            assert isinstance(graph, Graph)
-            state |= {f"{key}/{name}": value for name, value in graph.zero_state(batch, like).items()}
+            module: Any = self._modules[key]
+            state |= {f"{key}/{name}": value for name, value in module.zero_state(batch, like).items()}
         return state
 
     # --------------------------------------------------------------------------------------------- shapes
@@ -207,13 +231,18 @@ class Graph(nn.Module):
             raise ShapeError(f"{self.network} takes {count} {inputs} ({names}), got {len(samples)}")
         values = []
         for (key, shape), sample in zip(self.inputs.items(), samples, strict=True):
-            if sample.shape[1:] != shape:
+            if sample.shape[1:] != shape and not self._is_sequence(sample, shape):
                 if prod(sample.shape[1:]) != prod(shape) or sample.dim() == 0:
                     found = list(sample.shape[1:])
                     raise ShapeError(f"{self.network}.{key} takes samples of {list(shape)}, got {found}")
                 sample = sample.reshape(len(sample), *shape)
             values.append(sample)
         return values
+
+    def _is_sequence(self, sample: Tensor, shape: Shape) -> bool:
+        """Whether a sample differs only in its extent in time, which is free for layers over sequences."""
+        layers = self.stateful and not self.recurrent
+        return layers and sample.dim() == 1 + len(shape) > 2 and sample.shape[2:] == shape[1:]
 
 
 def _pick(module: nn.Module, port: str, result: Any) -> Tensor:

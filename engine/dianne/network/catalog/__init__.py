@@ -9,7 +9,10 @@ schema of its keys. More can be said by the class:
   "module (Type): ...";
 * `joins = True`: `forward` takes several tensors;
 * `ports`: names for the parts of a result that is a tuple, or that `port(result, name)` takes apart;
-  `use_ports()` is called where a file uses one.
+  `use_ports()` is called where a file uses one;
+* `stateful = True`: it runs over sequences [time, ...] of any length and can go on where one ended:
+  `zero_state(batch, like)` gives the state before a sequence, tensors by name with the batch first, and
+  `unroll(*sequences, state=state)` the result and the state behind it.
 
 All modules compute on batches: the first dimension of every tensor is the batch. In docstrings `b` is the
 batch; shapes leave it out unless it is written.

@@ -27,6 +27,9 @@ def _features(shape: Shape) -> int:
 class _Recurrent(nn.Module):
     """A recurrent layer over a whole sequence.
 
+    Attributes:
+        stateful: whether it can go on from the state behind a sequence; not if it runs backwards too.
+
     Args:
         output: features that leave, in each direction.
         input: features that come in; inferred.
@@ -37,6 +40,7 @@ class _Recurrent(nn.Module):
 
     inferred = ("input",)
     kind: type[nn.LSTM] | type[nn.GRU]
+    ports: tuple[str, ...]  # of the result: the output, then the parts of the state
 
     def __init__(
         self,
@@ -50,11 +54,25 @@ class _Recurrent(nn.Module):
         self.cell = self.kind(
             input, output, layers, batch_first=True, dropout=dropout, bidirectional=bidirectional
         )
+        self.stateful = not bidirectional
 
     @classmethod
     def infer(cls, shape: Shape) -> dict[str, int]:
         """The features of [time, features]."""
         return {"input": _features(shape)}
+
+    def zero_state(self, batch: int, like: Tensor) -> dict[str, Tensor]:
+        """The state before a sequence: zeros (b, layers, output) by name, of the type of `like`."""
+        shape = (batch, self.cell.num_layers, self.cell.hidden_size)
+        return {name: like.new_zeros(shape) for name in self.ports[1:]}
+
+    def unroll(self, input: Tensor, state: dict[str, Tensor]) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
+        """The result of `forward` for a sequence that goes on from a state, and the state after it."""
+        before = [state[name].transpose(0, 1).contiguous() for name in self.ports[1:]]
+        output, after = self.cell(input, tuple(before) if len(before) > 1 else before[0])
+        parts = after if len(before) > 1 else (after,)
+        parts = tuple(part.transpose(0, 1) for part in parts)
+        return (output, *parts), dict(zip(self.ports[1:], parts, strict=True))
 
 
 @MODULES.register("LSTM")
