@@ -17,6 +17,7 @@ class FeedForwardLearningStrategy(LearningStrategy):
     """
 
     roles = ("network",)
+    example = {"networks": "MLP", "dataset": "MNIST"}
 
     class Options(GradientOptions):
         """Batches, criterion and method."""

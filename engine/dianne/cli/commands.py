@@ -287,17 +287,35 @@ def datasets(as_json: bool) -> None:
 
 
 @cli.command()
-@_words("[STRATEGY]")
+@_words("[STRATEGY [NETWORKS]] [KEY=VALUE]...")
+@click.option("--try", "as_trial", is_flag=True, help="Run it for a moment on made-up data.")
 @_json
-def strategies(words: tuple[str, ...], as_json: bool) -> None:
-    """List the strategies, or one with its options."""
-    plain, _ = _split(words, "STRATEGY", optional=1)
+def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
+    """List the strategies, or one with its options; or try one, and see what is wrong with it.
+
+    \b
+      dianne strategies GAN
+      dianne strategies Mine Encoder,Decoder --try
+    """
+    plain, options = _split(words, "STRATEGY", "NETWORKS", optional=2)
     from dianne.cli import listings
 
+    if as_trial:
+        if not plain:
+            raise UsageError("--try needs a strategy; `dianne strategies` lists them")
+        from dianne.cli.tables import show_trial
+        from dianne.jobs.trial import attempt
+
+        trial = attempt(_folder(), plain[0], plain[1] if len(plain) > 1 else None, options)
+        show_trial(trial, as_json)
+        return 0 if trial.fine else 1
+    if len(plain) > 1 or options:
+        raise UsageError("networks and options go with --try only")
     if plain:
         listings.show_strategy(_folder(), plain[0], as_json)
     else:
         listings.list_strategies(_folder(), as_json)
+    return 0
 
 
 @cli.command()

@@ -125,6 +125,12 @@ def show_strategy(folder: Folder, name: str, as_json: bool) -> None:
     show(f"networks: {', '.join(strategy.roles)}")
     if strategy.defaults:
         show(f"sets: {' '.join(f'{key}={_plain(value)}' for key, value in strategy.defaults.items())}")
+    example = dict(getattr(strategy, "example", {}))
+    if example:
+        short = strategy.__name__.removesuffix(plugins.LEARNING)
+        words = [str(example.pop(key)) for key in ("networks", "dataset") if key in example]
+        words += [f"strategy={short}", *(f"{key}={_plain(value)}" for key, value in example.items())]
+        show(f"example: dianne learn {' '.join(words)}")
     made = table("option", "default", "meaning")
     for key, default, text in rows:
         row(made, key, _plain(default), text)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dianne.cli.console import row, show, show_json, show_table, table
 from dianne.evaluation.strategy import Evaluation
+from dianne.jobs.trial import Trial
 from dianne.network.network import Network
 
 
@@ -58,6 +59,22 @@ def show_evaluation(found: Evaluation, as_json: bool) -> None:
     show(
         f"\n{found.size:,} samples in {found.seconds:.1f} s ({found.seconds / found.size * 1e6:.0f} µs each)"
     )
+
+
+def show_trial(trial: Trial, as_json: bool) -> None:
+    """What was looked at, and what was wrong."""
+    if as_json:
+        show_json({
+            "strategy": trial.strategy, "networks": trial.networks, "samples": trial.samples,
+            "fine": trial.fine, "checks": trial.checks,
+        })  # fmt: skip
+        return
+    networks = ", ".join(f"{name} ({role})" for role, name in trial.networks.items())
+    show(f"{trial.strategy} with {networks}, on made-up samples of {trial.samples}\n")
+    for check, faults in trial.checks.items():
+        show(f"  {'wrong' if faults else 'fine ':5}  {check}")
+        for fault in faults:
+            show("         " + fault.replace("\n", "\n         "))
 
 
 def show_results(results: Tensor) -> None:

@@ -104,12 +104,17 @@ class LearnRun:
         networks = tuple(self.job.networks[member.name].build_without_data() for member in self.job.team)
         options = self.job.bound.get(self.job.strategy.__name__)
         try:
-            with user_code(self.job.strategy.__name__), torch.random.fork_rng(devices=[]):
+            # The device of the strategy's own tensors, too, unless it names one.
+            with (
+                user_code(self.job.strategy.__name__),
+                torch.random.fork_rng(devices=[]),
+                torch.device("meta"),
+            ):
                 strategy = self.job.strategy()
                 strategy.setup(Rehearsal(networks, options, train, self._criterion()))
                 strategy.process_iteration(0)
         except StrategyError as error:
-            if "meta tensor" not in str(error.__cause__):  # it looked at values, and there are none
+            if "meta" not in str(error.__cause__):  # it looked at values, and there are none
                 raise
 
     def set_up(self, train: Dataset) -> tuple[LearningStrategy, LearnJob]:

@@ -21,7 +21,6 @@ from dianne.evaluation.strategy import EvaluationStrategy
 from dianne.jobs.learn import LearnWatcher, PreparedLearn, prepare
 from dianne.jobs.learn_run import LearnRun
 from dianne.learning.begin import fit_statistics
-from dianne.learning.job import LearnJob
 from dianne.learning.strategy import LearningStrategy, LearnProgress
 from dianne.learning.update import checked_terms
 from dianne.network.graph import Graph
@@ -70,7 +69,9 @@ def attempt(folder: Folder, name: str, networks: str | None, options: Mapping[st
     """
     strategy = plugins.find(folder, name, plugins.LEARNING)
     if not issubclass(strategy, LearningStrategy):
-        raise UsageError(f"{strategy.__name__} is no LearningStrategy: derive it from dianne.LearningStrategy")
+        raise UsageError(
+            f"{strategy.__name__} is no LearningStrategy: derive it from dianne.LearningStrategy"
+        )
     example = {key: value for key, value in strategy.example.items() if networks is None}
     names = networks or example.pop("networks", None) or _by_role(folder, strategy)
     chosen = {"batchSize": 8, **example, **options, "strategy": name, "seed": 1}
@@ -180,7 +181,7 @@ class _Attempt:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
             strategy, self.learn_job = run.set_up(self.data)
-            with self._watching():
+            with _Hooks(self.graphs, self.modes):
                 return [self._iterate(strategy, i) for i in range(ITERATIONS)]
 
     def _iterate(self, strategy: LearningStrategy, i: int) -> float:
@@ -196,19 +197,14 @@ class _Attempt:
                 self.gradients[id(weight)] = self.gradients.get(id(weight), 0.0) + size
         return float(checked_terms(progress.terms)["loss"])
 
-    def _watching(self) -> Any:
-        return _Hooks(self.graphs, self.modes)
-
     def without_gradient(self) -> list[str]:
         """Weights that no update reaches."""
         found = []
         for member in self.job.team:
             graph = self.graphs[member.role]
-            trained = graph in self.learn_job.trainers
-            if member.trains and not trained:
-                found.append(
-                    f"{member.role}: no update trains it; name it in `trains`, or the role in `untrained`"
-                )
+            if member.trains and graph not in self.learn_job.trainers:
+                remedy = "name it in `trains`, or its role in `untrained`"
+                found.append(f"{member.role}: no update trains it; {remedy}")
                 continue
             missing = [
                 name
@@ -216,7 +212,7 @@ class _Attempt:
                 if weight.requires_grad and not self.gradients.get(id(weight))
             ]
             if missing and len(missing) == len(list(graph.parameters())):
-                found.append(f"{member.role}: none of its weights gets a gradient; is the loss cut off from it?")
+                found.append(f"{member.role}: gets no gradient at all; is the loss cut off from it?")
             else:
                 found += [f"{member.role}.{name}: gets no gradient" for name in missing]
         return found
@@ -247,7 +243,8 @@ class _Attempt:
             )
             assert issubclass(judge, EvaluationStrategy)
             if len(judge.roles) != len(self.graphs):
-                return [f"it takes {len(judge.roles)} networks ({', '.join(judge.roles)})"]
+                wanted = f"{len(judge.roles)} network{'s' if len(judge.roles) > 1 else ''} ({', '.join(judge.roles)})"
+                return [f"it takes {wanted}"]
             evaluate(judge, tuple(self.graphs.values()), judge.Options(), self.data, 1)
         except DianneError as error:
             return [str(error)]
