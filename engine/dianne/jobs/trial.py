@@ -243,8 +243,7 @@ class _Attempt:
             )
             assert issubclass(judge, EvaluationStrategy)
             if len(judge.roles) != len(self.graphs):
-                wanted = f"{len(judge.roles)} network{'s' if len(judge.roles) > 1 else ''} ({', '.join(judge.roles)})"
-                return [f"it takes {wanted}"]
+                return [f"it judges other networks: {', '.join(judge.roles)}; name another in `evaluation`"]
             evaluate(judge, tuple(self.graphs.values()), judge.Options(), self.data, 1)
         except DianneError as error:
             return [str(error)]
