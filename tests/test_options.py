@@ -349,6 +349,16 @@ def test_options_of_what_was_not_chosen_are_refused():
     )
 
 
+def test_what_a_strategy_sets_for_a_method_that_was_not_chosen_is_left_out():
+    consumers = [Consumer("MyStrategy", ForEach)]
+    preset = {"beta1": Given(0.5, "MyStrategy"), "learningRate": Given(0.2, "MyStrategy")}
+    chosen = bound(consumers, [("network", "N")], **preset)
+    assert resolved(chosen)["beta1"] == (0.5, "MyStrategy", ["network.ADAM"])
+    found = bound(consumers, [("network", "N")], **preset, method="SGD")
+    assert "beta1" not in resolved(found)
+    assert found.get("network.SGD").learning_rate == 0.2
+
+
 def test_an_unknown_choice_is_said_once_even_where_every_network_has_one():
     assert complaint([Consumer("job", ForEach)], {"method": "sdg"}, GAN) == (
         "learn: 1 problem\n  option 'method': unknown method 'sdg'; did you mean 'SGD'?"

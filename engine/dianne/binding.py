@@ -147,6 +147,8 @@ class _Binder:
         self.given = given
         self.networks = networks
         self.known: dict[str, None] = {}
+        self.not_chosen: set[str] = set()  # keys of components that a choice left out
+        self.consumers: set[str] = set()
         self.readers: dict[str, dict[str, None]] = {}
         self.aims: dict[str, None] = {}
         self.used: set[str] = set()
@@ -155,6 +157,7 @@ class _Binder:
         self.problems: dict[Problem, None] = {}
 
     def add(self, consumer: Consumer) -> None:
+        self.consumers.add(consumer.name)
         self.aims.update(dict.fromkeys(consumer.aims))
         fields = keys(consumer.options)
         self.known.update(dict.fromkeys(fields))
@@ -181,6 +184,8 @@ class _Binder:
                     self._add_choice(key, value, mark, consumer)
 
     def _add_choice(self, key: str, value: Any, mark: Choice, consumer: Consumer) -> None:
+        for name in mark.registry:
+            self.not_chosen.update(keys(mark.registry.get(name).Options))
         if not mark.each_network:
             name = f"{consumer.aims[0]}.{value}" if consumer.aims else value
             self.add(Consumer(name, mark.registry.get(value).Options, consumer.aims))
@@ -209,7 +214,7 @@ class _Binder:
     def finish(self) -> Bound:
         overridden: list[str] = []
         for key in self.given:
-            if key in self.used:
+            if key in self.used or self._only_a_default(key):
                 continue
             if key in self.modules:
                 overridden.append(key)
@@ -234,6 +239,10 @@ class _Binder:
         for key in sorted(overridden, key=lambda key: -len(self.modules[key])):
             self._override(key, self.given[key])
         return Bound(list(self.settings.values()), self.objects, self.overrides)
+
+    def _only_a_default(self, key: str) -> bool:
+        """Whether a consumer set this for a component that was not chosen, such as ADAM's beta1."""
+        return key in self.not_chosen and self.given[key].origin in self.consumers
 
     def _where(self, key: str, of_key: bool = False) -> str:
         given = self.given.get(key, Given(None, TYPED))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from abc import ABC, abstractmethod
 from typing import Annotated, Any
 
@@ -16,32 +17,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dianne import options as declare
 from dianne.errors import UsageError
 from dianne.foreign import arguments_of, options_of, torch_class
-from dianne.options import Choice, Options
+from dianne.options import Choice, Options, PositiveFloat
 from dianne.registry import Registry
 
 
 class Criterion(ABC):
-    """A loss for each sample of a batch."""
+    """A loss for each sample of a batch.
+
+    Args:
+        options: an object of the criterion's class `Options`; its defaults if left out.
+    """
 
     Options: type[Options] = Options
+    needs = ""  # what a message adds where an output has the wrong number of values
 
     def __init__(self, options: Any = None):
-        self.options = options or self.Options()
+        self.options: Any = self.Options() if options is None else options
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each sample.
 
         Args:
-            output: (b, ...) of n values a sample.
-            target: (b, ...) of as many values.
+            output: (b, ...) of as many values a sample as `values_for` says: n, unless it describes a
+                distribution.
+            target: (b, ...) of n values a sample.
 
         Returns:
             (b,) float.
 
         Raises:
-            UsageError: the samples differ in their number of values.
+            UsageError: the samples' numbers of values do not fit.
         """
         if len(output) != len(target):
             raise UsageError(
@@ -50,13 +58,17 @@ class Criterion(ABC):
             )
         flat_output = output.reshape(len(output), -1)  # (b, n)
         flat_target = target.reshape(len(target), -1)
-        if flat_output.shape != flat_target.shape:
+        if flat_output.shape[1] != self.values_for(flat_target.shape[1]):
             found, expected = list(output.shape[1:]), list(target.shape[1:])
             raise UsageError(
                 f"the network's result of {found} cannot be compared with the target of {expected}: "
-                f"{flat_output.shape[1]} and {flat_target.shape[1]} values"
+                f"{flat_output.shape[1]} and {flat_target.shape[1]} values{self.needs}"
             )
         return self.loss(flat_output, flat_target)
+
+    def values_for(self, target: int) -> int:
+        """How many values a sample's output must have for a target of so many."""
+        return target
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
@@ -147,16 +159,44 @@ def _refuse_outside(what: str, values: Tensor, remedy: str) -> None:
 class NegativeLogLikelihood(Criterion):
     """Negative log likelihood of a class in nats: -sum(target * log(probability)) of each sample.
 
-    Outputs are log probabilities (after LogSoftmax), or probabilities (after Softmax or Sigmoid), of which
-    1e-12 is the least: a batch in which nothing is above 0 is taken for logarithms. Targets are one-hot, or
-    probabilities.
+    Outputs are log probabilities (after LogSoftmax), or probabilities (after Softmax or Sigmoid), as
+    `log_probabilities` tells them apart. Targets are one-hot, or probabilities.
     """
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """(b, n) and (b, n) -> (b,)."""
-        logarithms = (output <= 0).all()  # decided on the device, so that nothing waits for it
-        output = torch.where(logarithms, output, output.clamp_min(1e-12).log())
-        return -(output * target).sum(1)
+        return -(log_probabilities(output) * target).sum(1)
+
+
+@CRITERIA.register("GAU")
+class GaussianLikelihood(Criterion):
+    """Negative log likelihood of Gaussian targets in nats, summed over the values of a sample.
+
+    For n values an output holds n means, then n standard deviations, to which 1e-6 is added; or n means
+    alone, if the option `stdev` gives the deviation of all of them.
+    """
+
+    needs = "; GAU takes a mean and a deviation for each value, or means alone with stdev=..."
+
+    class Options(declare.Options):
+        """Where deviations come from."""
+
+        stdev: PositiveFloat | None = None
+        """Deviation of every value; the network gives deviations after its means if left out."""
+
+    def values_for(self, target: int) -> int:
+        """Two for each, unless the deviation is fixed."""
+        return 2 * target if self.options.stdev is None else target
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """(b, 2 n) or (b, n), and (b, n) -> (b,)."""
+        if self.options.stdev is None:
+            mean, stdev = output.chunk(2, dim=1)  # (b, n) each
+            stdev = stdev + 1e-6
+        else:
+            mean, stdev = output, torch.full_like(output, self.options.stdev)
+        density = ((target - mean) / stdev) ** 2 + math.log(2 * math.pi)
+        return (0.5 * density + stdev.log()).sum(1)
 
 
 @CRITERIA.register("GKL")
@@ -193,3 +233,55 @@ def standard_normal_divergence(mean: Tensor, stdev: Tensor) -> Tensor:
     """
     stdev = stdev + 1e-6
     return 0.5 * (mean**2 + stdev**2 - 2 * stdev.log() - 1).sum(1)
+
+
+def gaussian_halves(gaussian: Tensor, latent_dims: int | None = None) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations of what an encoder gives.
+
+    Args:
+        gaussian: (b, 2 z), means and then deviations.
+        latent_dims: z, if an option `latentDims` says so.
+
+    Returns:
+        (b, z) each.
+
+    Raises:
+        UsageError: there are not as many values.
+    """
+    if gaussian.dim() != 2 or gaussian.shape[1] % 2 or latent_dims not in (None, gaussian.shape[1] // 2):
+        size = f"2 * latentDims = {2 * latent_dims}" if latent_dims else "means and as many deviations"
+        raise UsageError(f"the encoder must give {size} values, found {list(gaussian.shape[1:])}")
+    mean, stdev = gaussian.chunk(2, dim=1)
+    return mean, stdev
+
+
+def prior_to_posterior(latents: Tensor, mean: Tensor, stdev: Tensor) -> Tensor:
+    """How much likelier latent points are under the prior than under a posterior, in nats.
+
+    log N(z; 0, 1) - log N(z; mean, stdev^2). Its mean over points of the posterior is minus their divergence.
+
+    Args:
+        latents: (..., z) points.
+        mean: (..., z).
+        stdev: (..., z) standard deviations, above 0; 1e-6 is added.
+
+    Returns:
+        (...), summed over z.
+    """
+    stdev = stdev + 1e-6
+    return (0.5 * (((latents - mean) / stdev) ** 2 - latents**2) + stdev.log()).sum(-1)
+
+
+def log_probabilities(values: Tensor) -> Tensor:
+    """Logarithms of probabilities, whether a network gives these or logarithms already.
+
+    A batch in which nothing is above 0 is taken for logarithms; of probabilities 1e-12 is the least.
+
+    Args:
+        values: of any shape, after LogSoftmax, Softmax or Sigmoid.
+
+    Returns:
+        Of the same shape.
+    """
+    logarithms = (values <= 0).all()  # decided on the device, so that nothing waits for it
+    return torch.where(logarithms, values, values.clamp_min(1e-12).log())

@@ -128,3 +128,23 @@ class Means:
     def means(self) -> dict[str, float]:
         """The mean of each."""
         return {name: total / self.size for name, total in self._sums.items()}
+
+
+class SampleNoise:
+    """Standard normal noise for every sample of a dataset, the same however samples are put into batches.
+
+    Args:
+        job: gives the random numbers and the number of samples.
+    """
+
+    def __init__(self, job: EvaluationJob):
+        self.job = job
+        self.done = 0
+        self._noise: Tensor | None = None
+
+    def __call__(self, count: int, *shape: int) -> Tensor:
+        """(count, *shape) for the next `count` samples; the shape is the same in all calls."""
+        if self._noise is None:
+            self._noise = torch.randn(self.job.size, *shape, generator=self.job.noise)
+        self.done += count
+        return self._noise[self.done - count : self.done]

@@ -175,7 +175,8 @@ class LearnRun:
             self.recorder.validated(iteration, time.perf_counter() - begin, found.metrics)
             self.watcher.validated(iteration, found)
 
-        return Validator(job, self.graphs, dataset, self.seed, best, store_best, told)
+        networks = tuple(self.learning.values())
+        return Validator(job, networks, dataset, self.seed, best, store_best, told)
 
     # ------------------------------------------------------------------------------------------- weights
 

@@ -242,9 +242,10 @@ class _Attempt:
                 self.job.folder, self.job.strategy.evaluation_for(self.dataset.labels), plugins.EVALUATION
             )
             assert issubclass(judge, EvaluationStrategy)
-            if len(judge.roles) != len(self.graphs):
+            networks = tuple(self.graphs[member.role] for member in self.job.team if member.trains)
+            if len(judge.roles) != len(networks):
                 return [f"it judges other networks: {', '.join(judge.roles)}; name another in `evaluation`"]
-            evaluate(judge, tuple(self.graphs.values()), judge.Options(), self.data, 1)
+            evaluate(judge, networks, judge.Options(), self.data, 1)
         except DianneError as error:
             return [str(error)]
         return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from dianne.criteria import CRITERIA
@@ -19,7 +19,7 @@ class Validator:
 
     Args:
         job: with a validation set.
-        graphs: the networks by role.
+        networks: those that learn, in the order of their roles.
         dataset: the validation set, adapted as the training set is.
         seed: of the job.
         best: the best value so far of the first metric, under the job's tag.
@@ -30,7 +30,7 @@ class Validator:
     def __init__(
         self,
         job: PreparedLearn,
-        graphs: Mapping[str, Graph],
+        networks: tuple[Graph, ...],
         dataset: Dataset,
         seed: int,
         best: float | None,
@@ -40,7 +40,7 @@ class Validator:
         assert job.evaluation is not None
         self.strategy = job.evaluation
         self.job = job
-        self.networks = tuple(graphs.values())
+        self.networks = networks
         self.dataset = dataset
         self.seed = seed
         self.store_best = store_best

@@ -95,7 +95,7 @@ class LearningStrategy(ABC):
         Options: the options that it reads.
         defaults: options of other consumers that it sets unless the user does, such as
             {"autoencode": True, "maxIterations": 5000}.
-        evaluation: the evaluation strategy that judges what it has learned.
+        evaluation: the evaluation strategy that judges the networks that have learned.
         untrained: the roles whose networks only help: they run in evaluation mode, keep their weights, and
             are not stored.
         example: the arguments of a small job that shows the strategy: "networks" that ship and fit, as
