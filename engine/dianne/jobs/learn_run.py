@@ -97,7 +97,8 @@ class LearnRun:
             return METHODS.get(name).build(weights, bound.get(f"{role}.{name}")) if weights else None
 
         options = bound.get(self.job.strategy.__name__)
-        learn_job = LearnJob(tuple(self.graphs.values()), options, train, self.seed, optimizer)
+        sampling: Any = bound.get(options.sampling) if hasattr(options, "sampling") else None
+        learn_job = LearnJob(tuple(self.graphs.values()), options, train, self.seed, optimizer, sampling)
         with user_code(f"setup of {self.job.strategy.__name__}"):
             strategy = self.job.strategy()
             strategy.setup(learn_job)

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import nn, optim
 
-from dianne.data.dataset import Dataset
+from dianne.data.dataset import Batch, Dataset
 from dianne.data.sampling import Sampler
+from dianne.data.sequences import Sequences, SequenceSampler, check_sequences
 from dianne.errors import UsageError
 from dianne.learning.strategy import Job, LossFunction, Terms
 from dianne.learning.update import Update, checked_terms
+from dianne.options import Options
 from dianne.seeds import derive
 
 
@@ -26,6 +28,7 @@ class LearnJob(Job):
         dataset: the samples to learn from.
         seed: of the job.
         optimizer: makes the optimizer of one network, as its options say; none where nothing learns.
+        sampling: options of the sampling strategy; its defaults if left out.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class LearnJob(Job):
         dataset: Dataset,
         seed: int,
         optimizer: Callable[[nn.Module], optim.Optimizer | None],
+        sampling: Options | None = None,
     ):
         self.networks = networks
         self.options = options
@@ -42,11 +46,17 @@ class LearnJob(Job):
         self.labels = dataset.labels
         self.noise = torch.Generator().manual_seed(derive(seed, "noise"))
         if hasattr(options, "batch_size"):
-            sampling = getattr(options, "sampling", "UNIFORM")
-            self.batches = Sampler(dataset, options.batch_size, sampling, derive(seed, "data"))
+            how = getattr(options, "sampling", "UNIFORM")
+            self.batches = Sampler(dataset, options.batch_size, how, derive(seed, "data"), sampling)
+        self._seed = seed
         self.updates: list[Update] = []
         self._make_optimizer = optimizer
         self._optimizers: dict[nn.Module, optim.Optimizer | None] = {}
+
+    def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Sequences:
+        """As the contract says."""
+        seed = derive(self._seed, "data")
+        return SequenceSampler(self.dataset, self.options.batch_size, length, seed, carry, from_start)
 
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:
         """As the contract says."""
@@ -77,6 +87,12 @@ class Rehearsal(Job):
         self.noise = torch.Generator()
         self.batches = repeat(dataset.without_data(getattr(options, "batch_size", 2)))
 
+    def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Sequences:  # noqa: ARG002
+        """The same sequences without data again and again."""
+        size = self.options.batch_size
+        check_sequences(self.dataset, length, size if carry else 1)
+        return _Repeated(self.dataset.without_data(size, length))
+
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:  # noqa: ARG002
         """An update that computes its loss and changes nothing."""
 
@@ -84,3 +100,11 @@ class Rehearsal(Job):
             return {name: term.detach() for name, term in checked_terms(loss(*arguments)).items()}
 
         return rehearse
+
+
+class _Repeated(Sequences):
+    def __init__(self, batch: Batch):
+        self.batch = batch
+
+    def __next__(self) -> Batch:
+        return self.batch
