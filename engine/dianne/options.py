@@ -45,11 +45,23 @@ Label = Annotated[
     str, BeforeValidator(_label), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
 ]
 """The name of a class: text, or a number that is read as text."""
-Names = Annotated[
-    list[str],
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-    BeforeValidator(lambda v: [part.strip() for part in v.split(",")] if isinstance(v, str) else v),
-]
+
+
+def _parts(value: object) -> object:
+    """The parts of `a,b`; one number alone is a list too."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return [value] if isinstance(value, int | float) else value
+
+
+def _listed(kind: str) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": kind}}]})
+
+
+Names = Annotated[list[str], _listed("string"), BeforeValidator(_parts)]
+WholeNumbers = Annotated[list[NonNegativeInt], _listed("integer"), BeforeValidator(_parts)]
+Probabilities = Annotated[list[Probability], _listed("number"), BeforeValidator(_parts)]
+"""Lists that can be typed with commas: `a,b`."""
 
 
 class Options(BaseModel):

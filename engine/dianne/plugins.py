@@ -14,11 +14,11 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from dianne.document import display
 from dianne.errors import DianneError, UsageError, suggest
@@ -120,17 +120,40 @@ def find(folder: Folder, name: str, kind: str) -> type:
     raise UsageError(f"there is no {kind} '{name}' in {display(own)}/ or among those that ship{hint}")
 
 
+def find_function(folder: Folder, name: str) -> Callable[..., object]:
+    """The function that `file.py:name` or `package.module:name` means.
+
+    Raises:
+        UsageError: there is no such file, module or function.
+        StrategyError: it cannot be imported.
+    """
+    module, sign, function = name.partition(":")
+    if not sign:
+        raise UsageError(f"'{name}' names no function; write file.py:function or package.module:function")
+    imported, place = _module(folder, module)
+    found = getattr(imported, function, None)
+    if not callable(found):
+        functions = [key for key, value in vars(imported).items() if isinstance(value, FunctionType)]
+        raise UsageError(f"{place} has no function '{function}'{suggest(function, functions, 'functions')}")
+    return found  # type: ignore[no-any-return]
+
+
 def _from_module(folder: Folder, module: str, class_name: str) -> type:
+    imported, place = _module(folder, module)
+    return _class_of(imported, class_name, place)
+
+
+def _module(folder: Folder, module: str) -> tuple[ModuleType, str]:
+    """A module by its file in the workspace or by its name, and what messages call it."""
     if module.endswith(".py"):
         path = folder.root / module
         if not path.is_file():
             raise UsageError(f"there is no file {display(path)}")
-        return _class_of(_load_file(path), class_name, display(path))
+        return _load_file(path), display(path)
     if not _exists(module):
         raise UsageError(f"there is no Python module '{module}'; is it installed here?")
     with user_code(f"importing {module}"):
-        imported = importlib.import_module(module)
-    return _class_of(imported, class_name, module)
+        return importlib.import_module(module), module
 
 
 def _exists(module: str) -> bool:

@@ -11,7 +11,8 @@ import torch
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import describe
 from dianne.data.files import DataError
-from dianne.data.readers import open_dataset, parse_idx
+from dianne.data.readers import open_dataset
+from dianne.data.readers.idx import parse_idx
 from dianne.errors import ConfigError
 from dianne.workspace import Folder
 

@@ -86,7 +86,7 @@ def list_datasets(folder: Folder, as_json: bool) -> None:
         except ConfigError as error:
             entries.append({"name": name, "files": "", "description": f"cannot be read: {error.problems[0]}"})
             continue
-        needed = [*found.inputs, *found.targets]
+        needed = found.needs()
         missing = [file for file in needed if files.locate(folder, found.name, file) is None]
         state = "needs none" if not needed else "here" if not missing else f"{len(missing)} to fetch"
         entries.append({"name": name, "files": state, "description": found.description})

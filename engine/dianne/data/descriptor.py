@@ -81,6 +81,12 @@ def _checksum(text: str) -> str:
     return text.lower()
 
 
+def _sign(text: str) -> str:
+    if len(text) != 1 or text in '"\r\n':
+        raise ValueError(f"expected one character that separates columns, found {text!r}")
+    return text
+
+
 class Source(Options):
     """Where one file of a dataset comes from."""
 
@@ -98,7 +104,7 @@ class Descriptor(Options):
     name: str = ""
     """What jobs call the dataset; the file's own name."""
     type: str
-    """Which reader understands its files: IDX or sklearn."""
+    """Which reader understands its files: IDX, CSV, CharSequenceDataset, sklearn or Python."""
     description: str = ""
     """One sentence for people."""
     labels: list[Label] | None = None
@@ -107,18 +113,49 @@ class Descriptor(Options):
     """Shape of one input sample."""
     parts: dict[str, RangeOption] = Field(default_factory=dict)
     """Named ranges; learning takes `train`, evaluation `test`, where they are declared."""
-    inputs: list[str] = Field(default_factory=list)
-    """IDX: files with samples, one behind the other."""
-    targets: list[str] = Field(default_factory=list)
-    """IDX: files with class indices, in the order of `inputs`."""
+    inputs: list[Label] = Field(default_factory=list)
+    """IDX: files with samples, one behind the other. CSV: the columns of inputs, by name or number from 0."""
+    targets: list[Label] = Field(default_factory=list)
+    """IDX: files with class indices, in the order of `inputs`. CSV: the columns of targets."""
+    file: str | None = None
+    """CSV: the file. CharSequenceDataset: the text, input.txt if left out."""
+    labels_file: str | None = None
+    """CharSequenceDataset: a file that holds the vocabulary, one character behind the other."""
+    separator: Annotated[str, AfterValidator(_sign)] | None = None
+    """CSV: the character between two columns; a tab for files that end in .tsv, else a comma."""
+    header: bool | None = None
+    """CSV: whether the first row names the columns; if left out, it does if it holds no number."""
+    input_offset: NonNegativeInt = 0
+    """CSV: columns in front of the inputs."""
+    target_offset: NonNegativeInt = 0
+    """CSV: columns between inputs and targets."""
+    target_dims: list[PositiveInt] | None = None
+    """CSV: shape of one target; one number if left out."""
     files: dict[str, Source] = Field(default_factory=dict)
     """Where files can be fetched from, by name."""
     loader: str | None = None
     """sklearn: the function of sklearn.datasets that gives the data, such as load_digits."""
+    function: str | None = None
+    """Python: what gives the data, as datasets/mine.py:samples or package.module:samples."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Python: what the function is called with."""
+    standardize: bool = False
+    """Shift and scale each column of a table to mean 0 and deviation 1, over all its samples."""
+    sequential: bool = False
+    """The samples follow each other in time, so that sequences can be drawn from them."""
+    shuffle: NonNegativeInt | None = None
+    """Put the samples into a random order once, the same for the same number; `parts` are of that order."""
     frame: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = None
     """Scale every image to this height and width (bilinear, cropped to the ratio of the sides first)."""
     pad: NonNegativeInt = 0
     """Then put as many black pixels around it on every side."""
+
+    def needs(self) -> list[str]:
+        """The files that its data come from."""
+        if self.type.lower() == "idx":
+            return [*self.inputs, *self.targets]
+        text = "input.txt" if self.type.lower() == "charsequencedataset" else None
+        return [name for name in (self.file or text, self.labels_file) if name]
 
 
 @dataclass(frozen=True)

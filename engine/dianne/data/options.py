@@ -40,5 +40,5 @@ def whole(described: Described, part_name: str) -> Range:
 
 
 def view(dataset: Dataset, chosen: Range, options: DataOptions) -> Dataset:
-    """The samples of a range, adapted as the options say."""
-    return replace(dataset.select(chosen), autoencode=options.autoencode)
+    """The samples of a range, adapted as the options say; those without targets always are their own."""
+    return replace(dataset.select(chosen), autoencode=options.autoencode or dataset.autoencode)

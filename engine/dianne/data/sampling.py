@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from pydantic import ValidationInfo, field_validator
 from torch import Tensor
 
+from dianne import options as declare
 from dianne.data.dataset import Batch, Dataset
-from dianne.options import Choice, Options
+from dianne.errors import UsageError
+from dianne.options import Choice, Probabilities, WholeNumbers
 from dianne.registry import Registry
 
 
 class SamplingStrategy(ABC):
-    """Draws indices below `size`.
+    """Draws indices of samples.
 
     Args:
-        size: samples in the dataset.
+        dataset: where samples come from.
+        options: of the strategy's class `Options`.
         generator: the job's stream for the order of data.
     """
 
-    Options = Options
+    Options: type[declare.Options] = declare.Options
 
-    def __init__(self, size: int, generator: torch.Generator):
-        self.size = size
+    def __init__(self, dataset: Dataset, options: Any, generator: torch.Generator):  # noqa: ARG002
+        self.size = len(dataset)
         self.generator = generator
 
     @abstractmethod
@@ -47,8 +51,8 @@ class Uniform(SamplingStrategy):
 class _Walk(SamplingStrategy):
     """Walks through orders of the whole dataset, one after the other; a batch may span two."""
 
-    def __init__(self, size: int, generator: torch.Generator):
-        super().__init__(size, generator)
+    def __init__(self, dataset: Dataset, options: Any, generator: torch.Generator):
+        super().__init__(dataset, options, generator)
         self.order = torch.empty(0, dtype=torch.int64)
 
     def draw(self, count: int) -> Tensor:
@@ -81,6 +85,105 @@ class Sequential(_Walk):
         return torch.arange(self.size)
 
 
+class _Pieces(SamplingStrategy):
+    """Draws from pieces of an order of the samples: first a piece, then uniformly inside it."""
+
+    starts: Tensor  # (pieces,) int64 positions in the order
+    sizes: Tensor  # (pieces,) int64
+
+    def inside(self, pieces: Tensor) -> Tensor:
+        """(count,) pieces -> (count,) positions in the order."""
+        shares = torch.rand(len(pieces), dtype=torch.float64, generator=self.generator)
+        return self.starts[pieces] + (shares * self.sizes[pieces]).long()
+
+
+@SAMPLING.register("WEIGHTED")
+class Weighted(_Pieces):
+    """Ranges of samples with a probability each; what is left of it goes to all other samples alike."""
+
+    class Options(declare.Options):
+        """Which ranges, and how likely they are."""
+
+        weighted_ranges: WholeNumbers
+        """First and last sample of each range, both included, in ascending order: 0,99,500,999."""
+        probabilities: Probabilities
+        """Of each range; what is missing to 1 is shared by all other samples."""
+
+        @field_validator("weighted_ranges")
+        @classmethod
+        def _ascending(cls, ends: list[int]) -> list[int]:
+            if len(ends) % 2 or not ends:
+                raise ValueError(f"expected pairs of a first and a last sample, found {len(ends)} numbers")
+            for at in range(0, len(ends), 2):
+                if ends[at] > ends[at + 1]:
+                    raise ValueError(f"the range {ends[at]},{ends[at + 1]} ends before it starts")
+                if at and ends[at] <= ends[at - 1]:
+                    raise ValueError(f"the range {ends[at]},{ends[at + 1]} must start after {ends[at - 1]}")
+            return ends
+
+        @field_validator("probabilities")
+        @classmethod
+        def _of_each(cls, probabilities: list[float], info: ValidationInfo) -> list[float]:
+            pairs = len(info.data.get("weighted_ranges", probabilities * 2)) // 2
+            if len(probabilities) != pairs:
+                raise ValueError(f"expected one for each of {pairs} ranges, found {len(probabilities)}")
+            if sum(probabilities) > 1 + 1e-6:
+                raise ValueError(f"expected a sum of at most 1, found {sum(probabilities):g}")
+            return probabilities
+
+    def __init__(self, dataset: Dataset, options: Any, generator: torch.Generator):
+        super().__init__(dataset, options, generator)
+        first = torch.tensor(options.weighted_ranges[::2])
+        behind = torch.tensor(options.weighted_ranges[1::2]) + 1
+        if int(behind[-1]) > self.size:
+            raise UsageError(
+                f"weightedRanges reach to sample {int(behind[-1]) - 1:,}, but there are the samples 0 to "
+                f"{self.size - 1:,} to draw from"
+            )
+        gaps = torch.cat((torch.tensor([0]), behind)), torch.cat((first, torch.tensor([self.size])))
+        others = gaps[1] - gaps[0]
+        given = torch.tensor(options.probabilities, dtype=torch.float64)
+        left = 1 - float(given.sum())
+        if left > 1e-6 and not int(others.sum()):
+            raise UsageError(
+                f"weightedRanges cover all samples, so probabilities must have the sum 1, found {1 - left:g}"
+            )
+        shares = max(left, 0.0) * others / max(int(others.sum()), 1)
+        probabilities = torch.cat((given, shares))
+        possible = probabilities > 0
+        self.probabilities = probabilities[possible]
+        self.starts = torch.cat((first, gaps[0]))[possible]
+        self.sizes = torch.cat((behind - first, others))[possible]
+
+    def draw(self, count: int) -> Tensor:
+        """(count,) int64."""
+        pieces = torch.multinomial(self.probabilities, count, replacement=True, generator=self.generator)
+        return self.inside(pieces)
+
+
+@SAMPLING.register("UNIFORMCLASS")
+class UniformClass(_Pieces):
+    """One class after the other, in turns, and uniformly among its samples; needs a dataset with classes."""
+
+    def __init__(self, dataset: Dataset, options: Any, generator: torch.Generator):
+        super().__init__(dataset, options, generator)
+        if not dataset.labels:
+            raise UsageError(f"sampling UNIFORMCLASS needs a dataset with classes; {dataset.name} has none")
+        classes = dataset.targets.long()
+        counts = torch.bincount(classes)
+        present = counts > 0
+        self.order = torch.argsort(classes, stable=True)
+        self.starts = (counts.cumsum(0) - counts)[present]
+        self.sizes = counts[present]
+        self.turn = 0
+
+    def draw(self, count: int) -> Tensor:
+        """(count,) int64."""
+        classes = (self.turn + torch.arange(count)) % len(self.sizes)
+        self.turn = (self.turn + count) % len(self.sizes)
+        return self.order[self.inside(classes)]
+
+
 SamplingName = Annotated[str, Choice(SAMPLING)]
 
 
@@ -92,13 +195,25 @@ class Sampler:
         batch_size: samples in a batch.
         strategy: the name of a sampling strategy.
         seed: of the stream for the order of data.
+        options: of the sampling strategy; its defaults if left out.
+
+    Raises:
+        UsageError: the strategy cannot draw from this dataset.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, strategy: str, seed: int):
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        strategy: str,
+        seed: int,
+        options: declare.Options | None = None,
+    ):
         self.dataset = dataset
         self.batch_size = batch_size
         generator = torch.Generator().manual_seed(seed)
-        self.strategy = SAMPLING.get(strategy)(len(dataset), generator)
+        kind = SAMPLING.get(strategy)
+        self.strategy = kind(dataset, kind.Options() if options is None else options, generator)
 
     def __next__(self) -> Batch:
         return self.dataset.batch(self.strategy.draw(self.batch_size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ def evaluate(
                 output = judge.process_batch(batch)
                 if options.include_outputs and output is not None:
                     outputs.append(output)
-                done += len(batch.input)
+                done += batch.input.numel() // max(prod(dataset.input_dims), 1)  # sequences hold several
                 tick(done)
             result = judge.result()
     finally:

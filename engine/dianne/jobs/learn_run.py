@@ -123,6 +123,7 @@ class LearnRun:
         options: Any = bound.get(self.job.strategy.__name__)
         learn_job = LearnJob(
             tuple(self.graphs.values()), options, train, self.seed, self._trainer,
+            sampling=bound.find(getattr(options, "sampling", "")),
             criterion=self._criterion(),
             accumulate=self.job.options.accumulate,
             note=self.watcher.note,

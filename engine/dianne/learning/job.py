@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from dianne.criteria import Criterion
-from dianne.data.dataset import Dataset
+from dianne.data.dataset import Batch, Dataset
 from dianne.data.sampling import Sampler
+from dianne.data.sequences import Sequences, SequenceSampler, check_sequences
 from dianne.errors import UsageError
 from dianne.learning.strategy import Job, LossFunction, Terms
 from dianne.learning.trainer import Trainer
@@ -28,6 +29,7 @@ class LearnJob(Job):
         dataset: the samples to learn from.
         seed: of the job.
         trainer: makes the trainer of one network, as its options say; none where nothing learns.
+        sampling: options of the sampling strategy; its defaults if left out.
         criterion: the one that the job's options name.
         accumulate: calls of an update whose gradients are averaged before the weights change.
         note: tells the user something.
@@ -41,6 +43,7 @@ class LearnJob(Job):
         seed: int,
         trainer: Callable[[nn.Module], Trainer | None],
         *,
+        sampling: Any = None,
         criterion: Criterion | None = None,
         accumulate: int = 1,
         note: Callable[[str], None] = lambda _: None,
@@ -51,8 +54,9 @@ class LearnJob(Job):
         self.labels = dataset.labels
         self.noise = torch.Generator().manual_seed(derive(seed, "noise"))
         if hasattr(options, "batch_size"):
-            sampling = getattr(options, "sampling", "UNIFORM")
-            self.batches = Sampler(dataset, options.batch_size, sampling, derive(seed, "data"))
+            how = getattr(options, "sampling", "UNIFORM")
+            self.batches = Sampler(dataset, options.batch_size, how, derive(seed, "data"), sampling)
+        self._seed = seed
         self.updates: list[Update] = []
         self.trainers: dict[nn.Module, Trainer | None] = {}
         self._make_trainer = trainer
@@ -70,6 +74,11 @@ class LearnJob(Job):
         if message not in self._told:
             self._told.add(message)
             self._note(message)
+
+    def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Sequences:
+        """As the contract says."""
+        seed = derive(self._seed, "data")
+        return SequenceSampler(self.dataset, self.options.batch_size, length, seed, carry, from_start)
 
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:
         """As the contract says."""
@@ -132,6 +141,12 @@ class Rehearsal(Job):
         """As the contract says."""
         return self._criterion or super().criterion()
 
+    def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Sequences:  # noqa: ARG002
+        """The same sequences without data again and again."""
+        size = self.options.batch_size
+        check_sequences(self.dataset, length, size if carry else 1)
+        return _Repeated(self.dataset.without_data(size, length))
+
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:  # noqa: ARG002
         """An update that computes its loss and changes nothing."""
 
@@ -139,3 +154,11 @@ class Rehearsal(Job):
             return {name: term.detach() for name, term in checked_terms(loss(*arguments)).items()}
 
         return rehearse
+
+
+class _Repeated(Sequences):
+    def __init__(self, batch: Batch):
+        self.batch = batch
+
+    def __next__(self) -> Batch:
+        return self.batch

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dianne.criteria import CRITERIA, Criterion, CriterionName
 from dianne.data.dataset import Batch, Dataset
 from dianne.data.sampling import SamplingName
+from dianne.data.sequences import Sequences
 from dianne.learning.methods import MethodName
 from dianne.options import Options, PositiveInt
 
@@ -69,6 +70,20 @@ class Job(ABC):
     def criterion(self) -> Criterion:
         """The criterion that the option `criterion` names."""
         return CRITERIA.get(self.options.criterion)()
+
+    @abstractmethod
+    def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Sequences:
+        """Endless batches (b, length, ...) of sequences, as many in a batch as the option `batchSize` says.
+
+        Args:
+            length: samples in a sequence.
+            carry: whether each goes on where the one in its place in the batch before ended; where that is
+                not so, the iterator is `fresh`.
+            from_start: every sequence starts at the first sample.
+
+        Raises:
+            UsageError: the samples do not follow each other in time, or they are too few.
+        """
 
     def note(self, message: str) -> None:  # noqa: B027 - a rehearsal says nothing
         """Tell the user something; the same message is told once."""

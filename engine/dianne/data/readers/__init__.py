@@ -1,0 +1,39 @@
+"""Readers of dataset types: from files, or from a library, to tensors."""
+
+from __future__ import annotations
+
+from dianne.data.dataset import Dataset
+from dianne.data.descriptor import Described
+from dianne.data.files import Progress
+from dianne.data.readers import function, idx, scikit, table, text
+from dianne.data.readers.adapting import adapted
+from dianne.data.readers.making import READERS, Reader
+from dianne.errors import ConfigError, Problem, UsageError
+from dianne.workspace import Folder
+
+__all__ = ["READERS", "TYPES", "open_dataset", "reader_of"]
+TYPES = (idx, scikit, text, table, function)
+"""The files of the readers; importing one registers its type."""
+
+
+def open_dataset(folder: Folder, described: Described, progress: Progress | None = None) -> Dataset:
+    """Read a dataset whole.
+
+    Raises:
+        ConfigError: its type is unknown, or its keys do not fit its files.
+        DataError: files are missing or spoilt.
+    """
+    return adapted(reader_of(described)(folder, described, progress), described)
+
+
+def reader_of(described: Described) -> Reader:
+    """The reader of a descriptor's type.
+
+    Raises:
+        ConfigError: its type is unknown.
+    """
+    try:
+        return READERS.get(described.descriptor.type)
+    except UsageError as error:
+        where = described.document.where(("type",))
+        raise ConfigError(described.document.source, [Problem(where, str(error))]) from error

@@ -1,0 +1,65 @@
+"""What a descriptor asks to do with samples once they are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dianne.data.dataset import Dataset
+from dianne.data.descriptor import Described
+from dianne.data.readers.making import misfit
+
+
+def adapted(dataset: Dataset, described: Described) -> Dataset:
+    """A dataset after the keys `frame`, `pad`, `standardize`, `sequential` and `shuffle`.
+
+    Raises:
+        ConfigError: one of them does not fit the samples.
+    """
+    descriptor, inputs = described.descriptor, dataset.inputs
+    for key in ("frame", "pad"):
+        if getattr(descriptor, key) and inputs.dim() != 4:
+            found = list(dataset.input_dims)
+            message = f"{key}: needs images [planes, height, width], but the samples are {found}"
+            raise misfit(described, key, message)
+    inputs = _framed(inputs, descriptor.frame) if descriptor.frame else inputs
+    pad = descriptor.pad
+    inputs = functional.pad(inputs, (pad, pad, pad, pad)) if pad else inputs
+    if descriptor.standardize:
+        if inputs.dim() != 2 or not inputs.is_floating_point():
+            message = f"standardize: needs a table of numbers, but the samples are {list(dataset.input_dims)}"
+            raise misfit(described, "standardize", message)
+        inputs = _standardized(inputs)
+    sequential = dataset.sequential or descriptor.sequential
+    dataset = replace(dataset, inputs=inputs, sequential=sequential)
+    if descriptor.shuffle is None:
+        return dataset
+    if sequential:
+        message = "shuffle: the samples follow each other in time; in another order they would not"
+        raise misfit(described, "shuffle", message)
+    # RandomState's stream is the one that numpy promises never to change.
+    order = torch.from_numpy(np.random.RandomState(descriptor.shuffle % 2**32).permutation(len(dataset)))
+    return replace(dataset, inputs=inputs[order], targets=dataset.targets[order])
+
+
+def _standardized(table: Tensor) -> Tensor:
+    """(n, columns) with mean 0 and deviation 1 in each column; constant columns become 0."""
+    values = table.double()
+    mean, deviation = values.mean(0), values.std(0, correction=0)
+    varies = deviation > 1e-9 * mean.abs()  # else it is the rounding of the mean that differs
+    return torch.where(varies, (values - mean) / deviation, 0).float()
+
+
+def _framed(images: Tensor, frame: list[int]) -> Tensor:
+    """Images (n, c, h, w) cropped in the middle to the frame's ratio of sides, then scaled to it."""
+    height, width = images.shape[2:]
+    scale = min(width / frame[1], height / frame[0])
+    crop = int(frame[0] * scale), int(frame[1] * scale)
+    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
+    middle = images[:, :, top : top + crop[0], left : left + crop[1]].to(torch.float32)
+    scaled = functional.interpolate(middle, size=frame, mode="bilinear", align_corners=True)
+    return scaled.round().to(torch.uint8) if images.dtype == torch.uint8 else scaled
