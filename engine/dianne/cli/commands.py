@@ -11,26 +11,12 @@ from typing import Any
 import click
 
 import dianne
-from dianne.binding import parse_pairs
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.errors import UsageError, suggest
-from dianne.workspace import Folder
+from dianne.cli.plot import plot
+from dianne.cli.words import Commands, here, split, takes
 
 
-class _Commands(click.Group):
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return super().get_command(ctx, {"eval": "evaluate"}.get(name, name))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and self.get_command(ctx, args[0]) is None:
-            known = suggest(args[0], self.list_commands(ctx), "commands")
-            raise UsageError(f"there is no command '{args[0]}'{known}")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dianne.__version__, prog_name="dianne", message="%(prog)s %(version)s")
 def cli() -> None:
     """Declare networks in YAML, train them with strategies, keep their weights under tags.
@@ -39,35 +25,18 @@ def cli() -> None:
       dianne learn Encoder,Decoder Digits strategy=VariationalAutoEncoder tag=vae
       dianne deploy Decoder tag=vae
       dianne forward Decoder random=16 out=digits.png
+      dianne plot manifold Decoder tag=vae
 
     Options are key=value words; --dry-run shows all that a job would use.
     """
 
 
-def _words(metavar: str) -> Callable[[Any], Any]:
-    return click.argument("words", nargs=-1, metavar=metavar)
-
-
+cli.add_command(plot)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
-def _split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[str], dict[str, Any]]:
-    """Positional words and options, in any order."""
-    plain = [word for word in words if "=" not in word]
-    if not len(names) - optional <= len(plain) <= len(names):
-        missing = " and ".join(names[len(plain) :])
-        fault = f"{missing} missing" if missing else f"'{plain[len(names)]}' is one word too many"
-        usage = click.get_current_context().get_usage().removeprefix("Usage: ")
-        raise UsageError(f"{fault}; usage: {usage}")
-    return plain, parse_pairs(word for word in words if "=" in word)
-
-
-def _folder() -> Folder:
-    return Folder(Path())
-
-
 @cli.command()
-@_words("NETWORKS DATASET [KEY=VALUE]...")
+@takes("NETWORKS DATASET [KEY=VALUE]...")
 @click.option("--dry-run", is_flag=True, help="Print the resolved job and stop.")
 @_json
 def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
@@ -79,18 +48,18 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
       dianne learn job.yaml learningRate=1e-4
     """
     if words and words[0].endswith((".yaml", ".yml")):
-        (path,), typed = _split(words, "JOB.yaml")
+        (path,), typed = split(words, "JOB.yaml")
         from dianne.jobs.file import read_job
 
         networks, dataset, options = read_job(Path(path))
         options |= typed
     else:
-        (networks, dataset), options = _split(words, "NETWORKS", "DATASET")
+        (networks, dataset), options = split(words, "NETWORKS", "DATASET")
     from dianne.cli.progress import Screen
     from dianne.jobs.learn import prepare
     from dianne.jobs.learn_run import LearnRun
 
-    job = prepare(_folder(), networks, dataset, options)
+    job = prepare(here(), networks, dataset, options)
     if dry_run:
         team = ", ".join(f"{member.name} ({member.role})" for member in job.team)
         _show_settings(f"learn {team} on {dataset} with {job.strategy.__name__}", job.bound, as_json)
@@ -139,7 +108,7 @@ def _stop_on_signals() -> Iterator[tuple[Callable[[], str], Callable[[], int]]]:
 
 
 @cli.command()
-@_words("NETWORKS DATASET tag=TAG [KEY=VALUE]...")
+@takes("NETWORKS DATASET tag=TAG [KEY=VALUE]...")
 @click.option("--dry-run", is_flag=True, help="Print the resolved job and stop.")
 @_json
 def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
@@ -149,12 +118,12 @@ def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
       dianne evaluate MLP MNIST tag=mlp
       dianne evaluate Encoder,Decoder MNIST tag=vae
     """
-    (networks, dataset), options = _split(words, "NETWORKS", "DATASET")
+    (networks, dataset), options = split(words, "NETWORKS", "DATASET")
     from dianne.cli.progress import Screen
     from dianne.cli.tables import show_evaluation
     from dianne.jobs.evaluate import prepare, run
 
-    job = prepare(_folder(), networks, dataset, options)
+    job = prepare(here(), networks, dataset, options)
     if dry_run:
         title = f"evaluate {', '.join(job.names)} on {dataset} with {job.strategy.__name__}"
         _show_settings(title, job.bound, as_json)
@@ -183,21 +152,21 @@ def _show_settings(title: str, bound: Any, as_json: bool) -> None:
 
 
 @cli.command()
-@_words("NETWORK tag=TAG [name=NAME]")
+@takes("NETWORK tag=TAG [name=NAME]")
 def deploy(words: tuple[str, ...]) -> None:
     """Bring a network up with the weights of a tag, as an instance of this workspace.
 
     \b
       dianne deploy Decoder tag=vae
     """
-    (network,), options = _split(words, "NETWORK")
+    (network,), options = split(words, "NETWORK")
     from dianne.binding import TYPED, Consumer, Given, bind
     from dianne.runtime.instances import DeployOptions
     from dianne.runtime.instances import deploy as start
 
     given = {key: Given(value, TYPED) for key, value in options.items()}
     chosen = bind("deploy", [Consumer("deploy", DeployOptions)], given).of("deploy", DeployOptions)
-    deployed = start(_folder(), network, chosen.tag, chosen.name)
+    deployed = start(here(), network, chosen.tag, chosen.name)
     manifest = deployed.manifest
     shapes = f"{list(deployed.input_dims)} -> {', '.join(str(list(s)) for s in deployed.output_dims)}"
     show(
@@ -207,7 +176,7 @@ def deploy(words: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@_words("INSTANCE [DATASET] [KEY=VALUE]...")
+@takes("INSTANCE [DATASET] [KEY=VALUE]...")
 @_json
 def forward(words: tuple[str, ...], as_json: bool) -> None:
     """Forward samples through a deployed network.
@@ -217,7 +186,7 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
       dianne forward Decoder input=0.5,-1.2
       dianne forward Encoder MNIST range=0,9 --json
     """
-    (name, *rest), options = _split(words, "INSTANCE", "DATASET", optional=1)
+    (name, *rest), options = split(words, "INSTANCE", "DATASET", optional=1)
     from dianne.binding import TYPED, Consumer, Given, bind
     from dianne.cli.progress import Screen
     from dianne.cli.tables import show_results
@@ -229,9 +198,9 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
     chosen = bind("forward", [consumer], given).of("forward", forwarding.ForwardOptions)
     dataset = rest[0] if rest else None
     forwarding.check(chosen, dataset)
-    instance = Instance(name, name, chosen.tag) if chosen.tag else find(_folder(), name)
+    instance = Instance(name, name, chosen.tag) if chosen.tag else find(here(), name)
     with Screen() as screen:
-        results = forwarding.forward(_folder(), load(_folder(), instance), chosen, dataset, screen.fetching)
+        results = forwarding.forward(here(), load(here(), instance), chosen, dataset, screen.fetching)
     if chosen.out:
         forwarding.write(results, chosen.out)
         show(f"wrote {len(results)} results of {list(results.shape[1:])} to {chosen.out}")
@@ -242,7 +211,7 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
 
 
 @cli.command()
-@_words("NETWORK [PARAMETER=VALUE]...")
+@takes("NETWORK [PARAMETER=VALUE]...")
 @_json
 def describe(words: tuple[str, ...], as_json: bool) -> None:
     """Print a network's modules with their shapes and weights.
@@ -250,7 +219,7 @@ def describe(words: tuple[str, ...], as_json: bool) -> None:
     \b
       dianne describe Encoder latentDims=10
     """
-    (name,), parameters = _split(words, "NETWORK")
+    (name,), parameters = split(words, "NETWORK")
     from dianne.api import Workspace
     from dianne.cli.tables import show_network
 
@@ -263,18 +232,18 @@ def models(as_json: bool) -> None:
     """List the networks of this workspace and those that ship, with their tags."""
     from dianne.cli.listings import list_models
 
-    list_models(_folder(), as_json)
+    list_models(here(), as_json)
 
 
 @cli.command()
-@_words("[NETWORK]")
+@takes("[NETWORK]")
 @_json
 def tags(words: tuple[str, ...], as_json: bool) -> None:
     """List stored weights: of one network, or of all."""
-    plain, _ = _split(words, "NETWORK", optional=1)
+    plain, _ = split(words, "NETWORK", optional=1)
     from dianne.cli.listings import list_tags
 
-    list_tags(_folder(), plain[0] if plain else None, as_json)
+    list_tags(here(), plain[0] if plain else None, as_json)
 
 
 @cli.command()
@@ -283,11 +252,11 @@ def datasets(as_json: bool) -> None:
     """List the datasets, and whether their files are here."""
     from dianne.cli.listings import list_datasets
 
-    list_datasets(_folder(), as_json)
+    list_datasets(here(), as_json)
 
 
 @cli.command()
-@_words("[STRATEGY [NETWORKS]] [KEY=VALUE]...")
+@takes("[STRATEGY [NETWORKS]] [KEY=VALUE]...")
 @click.option("--try", "as_trial", is_flag=True, help="Run it for a moment on made-up data.")
 @_json
 def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
@@ -297,7 +266,7 @@ def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
       dianne strategies GAN
       dianne strategies Mine Encoder,Decoder --try
     """
-    plain, options = _split(words, "STRATEGY", "NETWORKS", optional=2)
+    plain, options = split(words, "STRATEGY", "NETWORKS", optional=2)
     from dianne.cli import listings
 
     if as_trial:
@@ -306,15 +275,15 @@ def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
         from dianne.cli.tables import show_trial
         from dianne.jobs.trial import attempt
 
-        trial = attempt(_folder(), plain[0], plain[1] if len(plain) > 1 else None, options)
+        trial = attempt(here(), plain[0], plain[1] if len(plain) > 1 else None, options)
         show_trial(trial, as_json)
         return 0 if trial.fine else 1
     if len(plain) > 1 or options:
         raise UsageError("networks and options go with --try only")
     if plain:
-        listings.show_strategy(_folder(), plain[0], as_json)
+        listings.show_strategy(here(), plain[0], as_json)
     else:
-        listings.list_strategies(_folder(), as_json)
+        listings.list_strategies(here(), as_json)
     return 0
 
 
@@ -329,7 +298,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> int:
     """
     from dianne.cli.check import check_files
 
-    return check_files(_folder(), files, as_json)
+    return check_files(here(), files, as_json)
 
 
 @cli.command()
@@ -338,11 +307,11 @@ def schema(kind: str) -> None:
     """Print a JSON Schema, with which editors complete and check files."""
     from dianne.cli.check import schema_of
 
-    show_json(schema_of(_folder(), kind), indent=1)
+    show_json(schema_of(here(), kind), indent=1)
 
 
 @cli.command()
-@_words("[TYPE]")
+@takes("[TYPE]")
 @_json
 @click.option("--markdown", is_flag=True, help="Print all types as a page of documentation.")
 def modules(words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
@@ -351,7 +320,7 @@ def modules(words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
     \b
       dianne modules Convolution
     """
-    plain, _ = _split(words, "TYPE", optional=1)
+    plain, _ = split(words, "TYPE", optional=1)
     from dianne.cli.modules import list_modules, show_module
     from dianne.network import reference
 

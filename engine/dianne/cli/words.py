@@ -1,0 +1,53 @@
+"""How a command line is taken apart: plain words, `key=value` words, and commands by their nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dianne.binding import parse_pairs
+from dianne.errors import UsageError, suggest
+from dianne.workspace import Folder
+
+_ALIASES = {"eval": "evaluate"}
+
+
+class Commands(click.Group):
+    """A group that names the nearest command for an unknown one."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The command of that name or alias."""
+        return super().get_command(ctx, _ALIASES.get(name, name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; raises UsageError with the nearest."""
+        if args and self.get_command(ctx, args[0]) is None:
+            known = suggest(args[0], self.list_commands(ctx), "commands")
+            raise UsageError(f"there is no command '{args[0]}'{known}")
+        return super().resolve_command(ctx, args)
+
+
+def takes(metavar: str) -> Callable[[Any], Any]:
+    """Give a command all of its words as `words`."""
+    return click.argument("words", nargs=-1, metavar=metavar)
+
+
+def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[str], dict[str, Any]]:
+    """Positional words and options, in any order."""
+    plain = [word for word in words if "=" not in word]
+    if not len(names) - optional <= len(plain) <= len(names):
+        missing = " and ".join(names[len(plain) :])
+        fault = f"{missing} missing" if missing else f"'{plain[len(names)]}' is one word too many"
+        usage = click.get_current_context().get_usage().removeprefix("Usage: ")
+        raise UsageError(f"{fault}; usage: {usage}")
+    return plain, parse_pairs(word for word in words if "=" in word)
+
+
+def here() -> Folder:
+    """The workspace: the folder in which one works."""
+    return Folder(Path())
