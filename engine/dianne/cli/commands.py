@@ -14,6 +14,7 @@ import dianne
 from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.plot import plot
 from dianne.cli.words import Commands, here, split, takes
+from dianne.errors import UsageError
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
