@@ -9,7 +9,7 @@ import numpy as np
 from dianne.data.files import Progress
 from dianne.plots.mosaic import Images, as_images, mosaic, show
 from dianne.plots.options import ReconstructOptions
-from dianne.plots.stored import Floats, decode, encode, inputs_of, like, open_pair, open_samples
+from dianne.plots.stored import Floats, decode, encode, like, open_pair, open_samples
 from dianne.plots.style import COLOURS, QUIET, figure, head, look
 from dianne.workspace import Folder
 
@@ -34,9 +34,9 @@ def draw(
     data = open_samples(folder, dataset, options.range, fetching)
     plane = data.input_dims == (2,)
     count = options.samples or (len(data) if options.range else _POINTS if plane else _IMAGES)
-    samples = inputs_of(data)[:count]
+    samples = data.batch(slice(0, count)).input
     codes = encode(encoder, samples)
-    results = like(decode(decoder, codes.values, encoder.name), data.input_dims)
+    results = like(decode(decoder, codes.values, encoder.name), decoder.name, data)
     error = float(((results.reshape(len(samples), -1) - samples.flatten(1).numpy()) ** 2).mean())
     title = f"{dataset} through {networks}:{options.tag}"
     below = f"{len(samples):,} samples and their reconstructions; mean squared error {error:.4f}"
@@ -82,6 +82,6 @@ def _scatter(samples: Floats, results: Floats, title: str, below: str) -> Figure
         axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, label=label, linewidths=0, zorder=2)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel="value 0", ylabel="value 1")
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.1), ncols=2, borderaxespad=0)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.095), ncols=2, borderaxespad=0)
     head(axes, title, below)
     return picture
