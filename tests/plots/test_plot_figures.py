@@ -274,9 +274,7 @@ def test_points_are_drawn_with_their_reconstructions():
     found = [sorted(map(tuple, np.asarray(dots.get_offsets()).tolist())) for dots in axes.collections]
     assert found == [sorted(map(tuple, (POINTS * scale).tolist())) for scale in ([1, 1], [2, 3])]
     error = (POINTS**2 * [1, 4]).mean()
-    assert [text.get_text() for text in axes.texts] == [
-        f"6 samples and their reconstructions; mean squared error {error:.4f}"
-    ]
+    assert [text.get_text() for text in axes.texts] == [f"mean squared error {error:.4f} over 6 samples"]
 
 
 def test_the_way_between_points_is_straight_in_the_data_and_between_codes():
@@ -376,3 +374,11 @@ def test_a_picture_that_cannot_be_written_is_reported_and_leaves_nothing():
     with pytest.raises(DianneError) as fault:
         save(drawn, "nowhere/a.png")
     assert str(fault.value) == "nowhere/a.png: cannot be written: No such file or directory"
+
+
+def test_more_reconstructions_than_anyone_could_look_at_are_refused():
+    for number in (401, 1797):
+        options = kinds.ReconstructOptions(tag="t", samples=number)
+        assert refused(reconstruct.draw, "Same,Same", "Digits", options) == (
+            f"{number:,} images are too many for one picture; give samples=400 or fewer"
+        )

@@ -204,6 +204,12 @@ def test_a_mosaic_has_white_gaps_and_knows_the_middle_of_its_rows_and_columns():
     assert (made.rows, made.columns) == ([1.5, 6.5, 13.5], [2.5, 9.5])
 
 
+def test_more_images_than_anyone_could_look_at_are_refused():
+    with pytest.raises(UsageError) as fault:
+        mosaic(np.broadcast_to(0.0, (100, 100, 224, 224, 3)))
+    assert str(fault.value) == ("10,000 images of 224 x 224 pixels are too many for one picture; draw fewer")
+
+
 def test_images_keep_values_from_0_to_1_and_scale_others_together():
     assert as_images(np.array([[[0, 0.25], [0.5, 1]]]), "X")[0, :, :, 0].tolist() == [[0, 0.25], [0.5, 1]]
     scaled = as_images(np.array([[[-1, 1], [1, 1]], [[3, 1], [1, 1]]]), "X")
