@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "models", "tags", "tags MLP", "datasets", "strategies", "learn --help"]
+    "words",
+    ["--help", "models", "tags", "tags MLP", "datasets", "strategies", "learn --help", "plot loss --help"],
 )
 def test_a_command_that_does_not_compute_does_not_import_torch(folder: Path, words: str) -> None:
     result = subprocess.run(

@@ -16,8 +16,6 @@ from dianne.plots import options as kinds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dianne.data.files import Progress
-
 ChosenT = TypeVar("ChosenT", bound=kinds.PlotOptions)
 
 
@@ -34,7 +32,7 @@ def plot() -> None:
 
 def _kind(
     usage: str, options: type[ChosenT]
-) -> Callable[[Callable[[list[str], ChosenT, Progress], Figure]], click.Command]:
+) -> Callable[[Callable[[list[str], ChosenT], Figure]], click.Command]:
     """Make a subcommand of a function that draws: bind its options, and write what it gives.
 
     Args:
@@ -42,7 +40,7 @@ def _kind(
         options: the class of its options.
     """
 
-    def command(draw: Callable[[list[str], ChosenT, Progress], Figure]) -> click.Command:
+    def command(draw: Callable[[list[str], ChosenT], Figure]) -> click.Command:
         kind = draw.__name__
 
         @plot.command(kind, help=draw.__doc__, epilog=_listed(options))
@@ -50,15 +48,13 @@ def _kind(
         def run(words: tuple[str, ...]) -> None:
             names = usage.split()
             if usage.endswith("..."):
-                names += [f"another {usage}"] * (len(words) - 1)
-            plain, pairs = split(words, *names, optional=len(names) - len(usage.split()))
+                names = [usage[:-3]] * max(1, sum("=" not in word for word in words))
+            plain, pairs = split(words, *names)
             given = {key: Given(value, TYPED) for key, value in pairs.items()}
             chosen = bind(f"plot {kind}", [Consumer(kind, options)], given).of(kind, options)
-            from dianne.cli.progress import Screen
+            picture = draw(plain, chosen)
             from dianne.plots.style import save
 
-            with Screen() as screen:
-                picture = draw(plain, chosen, screen.fetching)
             save(picture, chosen.out)
             show(f"wrote {chosen.out}")
 
@@ -70,7 +66,7 @@ def _kind(
 def _listed(options: type[Any]) -> str:
     """The options of a kind as the end of its help."""
     lines = []
-    for key, info in sorted(keys(options).items(), key=lambda item: (not item[1].is_required(), item[0])):
+    for key, info in sorted(keys(options).items(), key=lambda item: not item[1].is_required()):
         default = default_of(info)
         value = ",".join(map(str, default)) if isinstance(default, tuple) else default
         shown = key.upper() if info.is_required() else "" if value is None else value
@@ -79,7 +75,7 @@ def _listed(options: type[Any]) -> str:
 
 
 @_kind("JOB...", kinds.LossOptions)
-def loss(jobs: list[str], _: kinds.LossOptions, __: Progress) -> Figure:
+def loss(jobs: list[str], _: kinds.LossOptions) -> Figure:
     """How the loss of jobs went: an identifier, the beginning of one, or NETWORK:TAG.
 
     \b
@@ -91,34 +87,38 @@ def loss(jobs: list[str], _: kinds.LossOptions, __: Progress) -> Figure:
 
 
 @_kind("ENCODER DATASET", kinds.LatentOptions)
-def latent(names: list[str], chosen: kinds.LatentOptions, fetching: Progress) -> Figure:
+def latent(names: list[str], chosen: kinds.LatentOptions) -> Figure:
     """Where an encoder puts samples, coloured by class.
 
     \b
       dianne plot latent Encoder MNIST tag=vae
       dianne plot latent Encoder MNIST tag=wide projection=TSNE
     """
+    from dianne.cli.progress import Screen
     from dianne.plots.latent import draw
 
     encoder, dataset = names
-    return draw(here(), encoder, dataset, chosen, fetching)
+    with Screen() as screen:
+        return draw(here(), encoder, dataset, chosen, screen.fetching)
 
 
 @_kind("ENCODER DATASET", kinds.JointOptions)
-def joint(names: list[str], chosen: kinds.JointOptions, fetching: Progress) -> Figure:
+def joint(names: list[str], chosen: kinds.JointOptions) -> Figure:
     """Two dimensions of a code against each other, with their histograms.
 
     \b
       dianne plot joint Encoder MNIST tag=sparse dims=0,3
     """
+    from dianne.cli.progress import Screen
     from dianne.plots.joint import draw
 
     encoder, dataset = names
-    return draw(here(), encoder, dataset, chosen, fetching)
+    with Screen() as screen:
+        return draw(here(), encoder, dataset, chosen, screen.fetching)
 
 
 @_kind("DECODER", kinds.ManifoldOptions)
-def manifold(names: list[str], chosen: kinds.ManifoldOptions, _: Progress) -> Figure:
+def manifold(names: list[str], chosen: kinds.ManifoldOptions) -> Figure:
     """What a decoder makes of all places of its latent space.
 
     \b
@@ -130,7 +130,7 @@ def manifold(names: list[str], chosen: kinds.ManifoldOptions, _: Progress) -> Fi
 
 
 @_kind("DECODER", kinds.SamplesOptions)
-def samples(names: list[str], chosen: kinds.SamplesOptions, _: Progress) -> Figure:
+def samples(names: list[str], chosen: kinds.SamplesOptions) -> Figure:
     """What a conditional decoder makes of noise and each class.
 
     \b
@@ -142,39 +142,45 @@ def samples(names: list[str], chosen: kinds.SamplesOptions, _: Progress) -> Figu
 
 
 @_kind("ENCODER,DECODER DATASET", kinds.ReconstructOptions)
-def reconstruct(names: list[str], chosen: kinds.ReconstructOptions, fetching: Progress) -> Figure:
+def reconstruct(names: list[str], chosen: kinds.ReconstructOptions) -> Figure:
     """Samples above what encoder and decoder leave of them.
 
     \b
       dianne plot reconstruct Encoder,Decoder MNIST tag=vae
     """
+    from dianne.cli.progress import Screen
     from dianne.plots.reconstruct import draw
 
     networks, dataset = names
-    return draw(here(), networks, dataset, chosen, fetching)
+    with Screen() as screen:
+        return draw(here(), networks, dataset, chosen, screen.fetching)
 
 
 @_kind("ENCODER,DECODER DATASET", kinds.InterpolateOptions)
-def interpolate(names: list[str], chosen: kinds.InterpolateOptions, fetching: Progress) -> Figure:
+def interpolate(names: list[str], chosen: kinds.InterpolateOptions) -> Figure:
     """The way from one sample to another: mixed directly, and decoded from between their codes.
 
     \b
       dianne plot interpolate Encoder,Decoder MNIST tag=vae from=3 to=7
     """
+    from dianne.cli.progress import Screen
     from dianne.plots.interpolate import draw
 
     networks, dataset = names
-    return draw(here(), networks, dataset, chosen, fetching)
+    with Screen() as screen:
+        return draw(here(), networks, dataset, chosen, screen.fetching)
 
 
 @_kind("NETWORK DATASET", kinds.ConfusionOptions)
-def confusion(names: list[str], chosen: kinds.ConfusionOptions, fetching: Progress) -> Figure:
+def confusion(names: list[str], chosen: kinds.ConfusionOptions) -> Figure:
     """Which classes a classifier takes for which.
 
     \b
       dianne plot confusion MLP MNIST tag=mlp
     """
+    from dianne.cli.progress import Screen
     from dianne.plots.confusion import draw
 
     network, dataset = names
-    return draw(here(), network, dataset, chosen, fetching)
+    with Screen() as screen:
+        return draw(here(), network, dataset, chosen, screen.fetching)

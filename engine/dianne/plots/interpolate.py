@@ -38,7 +38,7 @@ def draw(
     two = data.batch(torch.tensor([first, last])).input
     codes = encode(encoder, two)
     straight = line(two.numpy(), options.steps)
-    decoded = like(decode(decoder, line(codes.values, options.steps), encoder.name), data.input_dims)
+    decoded = like(decode(decoder, line(codes.values, options.steps), encoder.name), decoder.name, data)
     title = f"{dataset} through {networks}:{options.tag}"
     below = f"from sample {_named(data, first)} to sample {_named(data, last)}"
     if data.input_dims == (2,):
@@ -95,6 +95,6 @@ def _curves(samples: Floats, straight: Floats, decoded: Floats, title: str, belo
         axes.plot(*way.T, color=colour, marker="o", markersize=5, label=name.replace("\n", " "))
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel="value 0", ylabel="value 1")
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.1), ncols=2, borderaxespad=0)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.095), ncols=2, borderaxespad=0)
     head(axes, title, below)
     return picture

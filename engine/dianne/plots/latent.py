@@ -38,9 +38,7 @@ def draw(
     codes = encode(network, inputs_of(data))
     size = codes.values.shape[1]
     if size == 1 and options.projection:
-        raise UsageError(
-            f"{network.name} gives codes of one value; leave projection={options.projection} out"
-        )
+        raise UsageError(f"{network.name} gives codes of one value, which need no projection")
     drawn = figure(8.4 if data.labels else 7.4, 6.8)
     axes = drawn.add_subplot()
     below = f"{codes} of {len(data):,} samples"
@@ -51,6 +49,8 @@ def draw(
         scatter(axes, points, data)
         axes.set_aspect("equal", adjustable="datalim")
         axes.set(xlabel=along, ylabel=up)
+        if options.projection == "TSNE":
+            axes.set(xticks=[], yticks=[])  # its distances have no unit
         below += how
     if data.labels:
         legend(drawn, axes, data.labels)
@@ -97,6 +97,8 @@ def _neighbourhoods(codes: Floats, seed: int) -> Floats:
     """Codes (n, z) in a plane, (n, 2), by t-SNE (van der Maaten and Hinton, 2008)."""
     if len(codes) < 4:
         raise UsageError(f"t-SNE needs 4 samples at least, found {len(codes)}")
+    if not codes.std(0).any():  # scikit-learn would crash
+        raise UsageError("all codes are the same; t-SNE has nothing to lay out")
     from sklearn.manifold import TSNE
 
     neighbours = min(_NEIGHBOURS, (len(codes) - 1) / 3)

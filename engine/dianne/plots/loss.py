@@ -33,7 +33,8 @@ def draw(folder: Folder, jobs: Sequence[str]) -> Figure:
     Raises:
         UsageError: there is no such job, or it has noted nothing yet.
     """
-    records = [read_record(folder, job) for job in dict.fromkeys(jobs)]
+    found = [read_record(folder, job) for job in jobs]
+    records = list({record.id: record for record in found}.values())
     for record in records:
         if not record.terms:
             raise UsageError(f"the job {record.id} has noted no loss yet")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SIZE = 900  # pixels, about, of the longer side
 _LEFT, _RIGHT, _TOP, _BOTTOM = 96, 30, 74, 62  # pixels around the images
+_MOST = 20_000_000  # pixels of all images
 _NARROWEST = 560  # pixels; a title needs them
 Images = NDArray[Any]
 
@@ -70,8 +71,15 @@ def mosaic(tiles: Images, gaps: Sequence[int] | int = 0) -> Mosaic:
     Args:
         tiles: (rows, columns, h, w, 3).
         gaps: pixels between columns; a list has those below each row but the last, and columns get the least.
+
+    Raises:
+        UsageError: they are so many that nobody could look at them.
     """
     rows, columns, height, width, _ = tiles.shape
+    if rows * columns * height * width > _MOST:
+        raise UsageError(
+            f"{rows * columns:,} images of {height} x {width} pixels are too many for one picture; draw fewer"
+        )
     below = [gaps] * (rows - 1) if isinstance(gaps, int) else list(gaps)
     beside = gaps if isinstance(gaps, int) else min(gaps, default=0)
     tops = np.cumsum([0, *(height + gap for gap in below)])

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dianne.data.files import Progress
+from dianne.errors import UsageError
 from dianne.plots.mosaic import Images, as_images, mosaic, show
 from dianne.plots.options import ReconstructOptions
-from dianne.plots.stored import Floats, decode, encode, inputs_of, like, open_pair, open_samples
+from dianne.plots.stored import Floats, decode, encode, like, open_pair, open_samples
 from dianne.plots.style import COLOURS, QUIET, figure, head, look
 from dianne.workspace import Folder
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _IMAGES, _POINTS = 10, 1000  # drawn unless the user says how many
+_MOST_IMAGES = 400
 _COLUMNS = 10
 _NEAR, _FAR = 2, 8  # pixels of the images between rows
 
@@ -34,12 +36,16 @@ def draw(
     data = open_samples(folder, dataset, options.range, fetching)
     plane = data.input_dims == (2,)
     count = options.samples or (len(data) if options.range else _POINTS if plane else _IMAGES)
-    samples = inputs_of(data)[:count]
+    if not plane and count > _MOST_IMAGES:
+        fewer = f"give samples={_MOST_IMAGES} or fewer"
+        raise UsageError(f"{count:,} images are too many for one picture; {fewer}")
+    samples = data.batch(slice(0, count)).input
     codes = encode(encoder, samples)
-    results = like(decode(decoder, codes.values, encoder.name), data.input_dims)
+    results = like(decode(decoder, codes.values, encoder.name), decoder.name, data)
     error = float(((results.reshape(len(samples), -1) - samples.flatten(1).numpy()) ** 2).mean())
     title = f"{dataset} through {networks}:{options.tag}"
-    below = f"{len(samples):,} samples and their reconstructions; mean squared error {error:.4f}"
+    number = f"{len(samples):,} sample{'s' * (len(samples) > 1)}"
+    below = f"mean squared error {error:.4f} over {number}"
     if plane:
         return _scatter(samples.numpy(), results, title, below)
     originals = as_images(samples.numpy(), dataset)
@@ -82,6 +88,6 @@ def _scatter(samples: Floats, results: Floats, title: str, below: str) -> Figure
         axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, label=label, linewidths=0, zorder=2)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xlabel="value 0", ylabel="value 1")
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 1.1), ncols=2, borderaxespad=0)
+    axes.legend(loc="upper right", bbox_to_anchor=(1, -0.095), ncols=2, borderaxespad=0)
     head(axes, title, below)
     return picture

@@ -172,9 +172,16 @@ def check_dims(name: str, dims: Sequence[int], size: int) -> None:
         raise UsageError(f"dims={','.join(map(str, dims))}: {name} has {has}")
 
 
-def like(results: Floats, shape: tuple[int, ...]) -> Floats:
-    """Results of as many values as samples of `shape` have in that shape; others as they are."""
-    return results.reshape(-1, *shape) if prod(results.shape[1:]) == prod(shape) else results
+def like(results: Floats, source: str, data: Dataset) -> Floats:
+    """Results that `source` gave, in the shape of the samples that they are compared with.
+
+    Raises:
+        UsageError: they have another number of values.
+    """
+    if prod(results.shape[1:]) != prod(data.input_dims):
+        found, wanted = list(results.shape[1:]), list(data.input_dims)
+        raise UsageError(f"{source} gives results of {found}, but {data.name} has samples of {wanted}")
+    return results.reshape(-1, *data.input_dims)
 
 
 def texts(values: Any, digits: int = 2) -> list[str]:
