@@ -15,7 +15,7 @@ from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate as evaluate_job
 from dianne.jobs import learn as learn_job
 from dianne.jobs.learn_run import LearnRun
-from dianne.jobs.prepare import Member, module_keys, resolve_networks
+from dianne.jobs.prepare import Member, module_keys, parameters_of, resolve_networks
 from dianne.network.file import read
 from dianne.network.library import Library
 from dianne.network.network import Network
@@ -90,7 +90,9 @@ class Workspace:
         member = Member("network", read(self.folder.find("networks", network)))
         given = {key: Given(value, TYPED) for key, value in parameters.items()}
         library = Library(self.folder)
-        bound = bind("describe", [member.consumer()], given, modules=module_keys([member], library, given))
+        bound = bind(
+            "describe", parameters_of([member]), given, modules=module_keys([member], library, given)
+        )
         return resolve_networks([member], bound, library)[network]
 
     def dataset(self, name: str, part: str | None = None) -> Dataset:

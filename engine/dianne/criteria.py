@@ -94,7 +94,12 @@ def _of_torch(name: str) -> type[Criterion]:
 
         def loss(self, output: Tensor, target: Tensor) -> Tensor:
             between = kind(reduction="none", **arguments_of(kind, self.options))
-            losses: Tensor = between(output, target.argmax(1) if by_class else target)
+            try:
+                losses: Tensor = between(output, target.argmax(1) if by_class else target)
+            except (RuntimeError, ValueError) as error:
+                if "meta" in str(error):  # it looked at values in a rehearsal, where there are none
+                    raise
+                raise UsageError(f"criterion={name}: {str(error).splitlines()[0]}") from error
             return losses.reshape(len(output), -1).mean(1)
 
     return Foreign

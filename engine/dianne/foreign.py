@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema, create_model
 
 from dianne.errors import UsageError, suggest
-from dianne.options import Options
+from dianne.options import FiniteFloat, Options
 
 Numbers = Annotated[
     list[float],
@@ -56,15 +56,18 @@ def options_of(kind: type, base: type[Options], leave_out: Iterable[str]) -> typ
     for name, parameter in inspect.signature(kind).parameters.items():
         default: Any = parameter.default
         annotation: Any = type(default)
+        limits: dict[str, Any] = {}
         if name in leave_out:
             continue
         if isinstance(default, tuple) and all(isinstance(item, int | float) for item in default):
             annotation, default = Numbers, list(default)
+            limits = {"min_length": len(default), "max_length": len(default)}
         elif not isinstance(default, bool | int | float | str):
             continue
-        elif type(default) is int and parameter.annotation not in (int, "int"):
-            annotation, default = float, float(default)
-        fields[name] = (annotation, Field(default, description=f"The argument {name} of {kind.__name__}."))
+        elif type(default) is float or (type(default) is int and parameter.annotation not in (int, "int")):
+            annotation, default = FiniteFloat, float(default)
+        described = f"The argument {name} of {kind.__name__}."
+        fields[name] = (annotation, Field(default, description=described, **limits))
     return create_model(kind.__name__, __base__=base, **fields)
 
 

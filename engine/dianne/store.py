@@ -222,7 +222,7 @@ class Store:
             parent = _identifier(ref) if ref.is_file() else manifest.parent
             created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
             entries = {**asdict(manifest), "blob": blob, "parent": parent, "created": created}
-            text = json.dumps(entries, indent=1, sort_keys=True, default=str) + "\n"
+            text = json.dumps(entries, indent=1, default=str) + "\n"
             identifier = self._write("manifests", text.encode())
             _replace(ref, f"{identifier}\n".encode())
         except OSError as error:

@@ -20,7 +20,7 @@ from dianne.jobs.prepare import check_number, choose_range, labels_of, layered, 
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.resolve import restore
-from dianne.options import NonNegativeInt, Options, default_of, keys
+from dianne.options import FiniteFloat, NonNegativeInt, Options, default_of, keys
 from dianne.store import FORMAT, Manifest, Store, load_weights
 from dianne.workspace import Folder
 
@@ -36,9 +36,9 @@ class EvaluateOptions(Options):
     """Where the strategy's random numbers come from."""
     store_if_better: bool = False
     """Keep the weights under TAG@best if the first metric is better than what is there."""
-    store_if_smaller_than: float | None = None
+    store_if_smaller_than: FiniteFloat | None = None
     """Keep the weights under TAG@best if the first metric is smaller than this."""
-    store_if_larger_than: float | None = None
+    store_if_larger_than: FiniteFloat | None = None
     """Keep the weights under TAG@best if the first metric is larger than this."""
 
 
@@ -151,7 +151,7 @@ def run(
     name = getattr(options, "criterion", None)
     criterion = CRITERIA.get(name)(job.bound.find(name)) if name else None
     found = evaluate(job.strategy, tuple(graphs), options, dataset, job.options.seed, tick, criterion)
-    if _better(job, store, next(iter(found.metrics.values()))):
+    if _better(job, store, *next(iter(found.metrics.items()))):
         for name, manifest in job.manifests.items():
             best = replace(manifest, metrics=found.metrics, parent=store.resolve(name, tag), format=FORMAT)
             store.put(_best_of(tag), best, store.weights(manifest))
@@ -163,8 +163,8 @@ def _best_of(tag: str) -> str:
     return f"{tag.partition('@')[0]}@best"
 
 
-def _better(job: PreparedEvaluate, store: Store, value: float) -> bool:
-    """Whether the options ask to keep weights that reach a value."""
+def _better(job: PreparedEvaluate, store: Store, metric: str, value: float) -> bool:
+    """Whether the options ask to keep weights that reach a value of a metric."""
     options, name = job.options, job.names[0]
     smaller, larger = options.store_if_smaller_than, options.store_if_larger_than
     if (smaller is not None and value < smaller) or (larger is not None and value > larger):
@@ -172,8 +172,7 @@ def _better(job: PreparedEvaluate, store: Store, value: float) -> bool:
     if not options.store_if_better:
         return False
     best = _best_of(job.options.tag)
-    known = store.manifest(name, best).metrics if store.has(name, best) else {}
-    if not known:
+    before = store.manifest(name, best).metrics.get(metric) if store.has(name, best) else None
+    if before is None:
         return value == value
-    before = next(iter(known.values()))
     return value > before if job.strategy.larger_is_better else value < before

@@ -17,12 +17,14 @@ from dianne.errors import UsageError
 from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
 from dianne.jobs.prepare import (
     Member,
+    check_number,
     choose_range,
     labels_of,
     layered,
     members,
     module_keys,
     names_of,
+    parameters_of,
     plain,
     read_networks,
     resolve_networks,
@@ -34,7 +36,7 @@ from dianne.learning.strategy import LearningStrategy, Terms
 from dianne.learning.trainer import TrainingOptions
 from dianne.network.library import Library
 from dianne.network.network import Network
-from dianne.options import Names, NonNegativeInt, PositiveInt
+from dianne.options import Names, NonNegativeInt, Options, PositiveInt
 from dianne.store import check_tag
 from dianne.workspace import Folder
 
@@ -56,11 +58,15 @@ class LearnOptions(LoopOptions, StopOptions):
     """Iterations between evaluations on validationSet."""
 
 
-class MemberOptions(TrainingOptions):
-    """Options that every network of the job may have in its own way."""
+class StartOptions(Options):
+    """Options of every network of the job, those that do not learn too."""
 
     init_tag: str | None = None
     """Tag whose weights the network starts from."""
+
+
+class MemberOptions(TrainingOptions, StartOptions):
+    """Options that every network that learns may have in its own way."""
 
 
 class LearnWatcher(Watcher):
@@ -80,6 +86,9 @@ class LearnWatcher(Watcher):
 
     def report(self, report: Report) -> None:
         """Every `traceInterval` iterations, and at the end."""
+
+    def back(self, iteration: int) -> None:
+        """The job goes on from the weights of an earlier iteration."""
 
     def validated(self, iteration: int, evaluation: Evaluation) -> None:
         """The weights were evaluated on the validation set."""
@@ -143,8 +152,12 @@ class PreparedLearn:
         return self.options.tag or self.identifier
 
     def of_member(self, member: Member) -> MemberOptions:
-        """The options of one network of the job."""
+        """The options of one network that learns."""
         return self.bound.of(member.training, MemberOptions)
+
+    def origin(self, member: Member) -> str | None:
+        """The tag from which one network starts, if the job names one."""
+        return self.bound.of(member.training, StartOptions).init_tag
 
 
 def prepare(
@@ -180,19 +193,25 @@ def prepare(
             Consumer("job", LearnOptions),
             Consumer(strategy.__name__, strategy.Options),
             Consumer("data", LearnDataOptions),
-            *(member.consumer() for member in team),
-            *(Consumer(member.training, MemberOptions, (member.role, member.name)) for member in team),
+            *parameters_of(team),
+            *(
+                Consumer(
+                    member.training,
+                    MemberOptions if member.trains else StartOptions,
+                    (member.role, member.name),
+                )
+                for member in team
+            ),
         ],
         layered((strategy.__name__, strategy.defaults_for(labels)), typed(given)),
-        networks=[(member.role, member.name) for member in team],
+        networks=[(member.role, member.name) for member in team if member.trains],
         modules=module_keys(team, library, given),
     )
     data = bound.of("data", LearnDataOptions)
     train = choose_range(bound, described, "trainSet", "train")
-    evaluation = None
-    if data.validation_set:
-        evaluation = plugins.find(folder, strategy.evaluation_for(labels), plugins.EVALUATION)
-    for tag in (bound.of("job", LearnOptions).tag, *(_origin(bound, member) for member in team)):
+    evaluation = _evaluation(folder, strategy, team, bound, labels)
+    origins = [bound.of(member.training, StartOptions).init_tag for member in team]
+    for tag in (bound.of("job", LearnOptions).tag, *origins):
         if tag is not None:
             check_tag(tag)
     identifier = uuid.uuid4().hex[:12]
@@ -202,5 +221,26 @@ def prepare(
     )
 
 
-def _origin(bound: Bound, member: Member) -> str | None:
-    return bound.of(member.training, MemberOptions).init_tag
+def _evaluation(
+    folder: Folder,
+    strategy: type[LearningStrategy],
+    team: list[Member],
+    bound: Bound,
+    labels: list[str] | None,
+) -> type[EvaluationStrategy] | None:
+    """What judges the networks that learn on the validation set, if there is one."""
+    options = bound.of("job", LearnOptions)
+    if bound.of("data", LearnDataOptions).validation_set:
+        found: type[EvaluationStrategy] = plugins.find(
+            folder, strategy.evaluation_for(labels), plugins.EVALUATION
+        )
+        check_number(found, found.roles, [member.name for member in team if member.trains])
+        return found
+    wanting = {
+        "patience": options.patience or None,
+        "validationLossThreshold": options.validation_loss_threshold,
+    }
+    for key, value in wanting.items():
+        if value is not None:
+            raise UsageError(f"{key}={value:g} needs validationSet=..., samples to evaluate while learning")
+    return None

@@ -161,10 +161,10 @@ class LearnRun:
 
     def _validator(self, dataset: Dataset) -> Validator:
         """Evaluates while the job learns; goes on from the best that the tag has, if its weights do."""
-        job, best = self.job, None
-        name = next(iter(self.learning))
+        job, name = self.job, next(iter(self.learning))
+        best: dict[str, float] = {}
         if self.before and not job.options.clean and self.store.has(name, f"{job.tag}@best"):
-            best = next(iter(self.store.manifest(name, f"{job.tag}@best").metrics.values()), None)
+            best = self.store.manifest(name, f"{job.tag}@best").metrics
 
         def store_best(iteration: int, found: Evaluation) -> None:
             weights = {name: copy_weights(graph) for name, graph in self.learning.items()}
@@ -176,8 +176,7 @@ class LearnRun:
             self.recorder.validated(iteration, time.perf_counter() - begin, found.metrics)
             self.watcher.validated(iteration, found)
 
-        networks = tuple(self.learning.values())
-        return Validator(job, networks, dataset, self.seed, best, store_best, told)
+        return Validator(job, self.learning, dataset, self.seed, best, store_best, told)
 
     # ------------------------------------------------------------------------------------------- weights
 
@@ -202,7 +201,7 @@ class LearnRun:
         self, member: Member, iteration: int, terms: dict[str, float], metrics: dict[str, float]
     ) -> Manifest:
         job, network = self.job, self.job.networks[member.name]
-        parent = None if job.options.clean else job.of_member(member).init_tag
+        parent = None if job.options.clean else job.origin(member)
         return Manifest(
             network=network.name,
             text=network.file.document.text,
@@ -254,6 +253,12 @@ class _Following(Watcher):
 
     def report(self, report: Report) -> None:
         self.run.watcher.report(report)
+
+    def back(self, iteration: int) -> None:
+        self.run.watcher.back(iteration)
+        self.run.losses.losses.clear()
+        if self.run.validator:
+            self.run.validator.back(iteration)
 
 
 def _plain(value: Any) -> Any:

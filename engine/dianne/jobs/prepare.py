@@ -40,10 +40,6 @@ class Member:
         """The consumer of the options of its training."""
         return f"{self.role}.training"
 
-    def consumer(self) -> Consumer:
-        """Who reads its parameters; options can be aimed at it by name and by role."""
-        return Consumer(self.name, self.file.options(), (self.name, self.role))
-
 
 def names_of(networks: str | Iterable[str]) -> list[str]:
     """Network names from `Encoder,Decoder` or from a list."""
@@ -75,6 +71,13 @@ def members(strategy: type[LearningStrategy], files: list[NetworkFile]) -> list[
     if twice:
         raise UsageError(f"{twice[0]} is named twice; every role that learns needs a network of its own")
     return team
+
+
+def parameters_of(team: list[Member]) -> list[Consumer]:
+    """Who reads the parameters of networks; options can be aimed at each by its name and its roles."""
+    files = {member.name: member.file for member in team}
+    roles = {name: [member.role for member in team if member.name == name] for name in files}
+    return [Consumer(name, file.options(), (name, *roles[name])) for name, file in files.items()]
 
 
 def read_networks(folder: Folder, names: list[str]) -> list[NetworkFile]:

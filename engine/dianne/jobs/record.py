@@ -38,7 +38,7 @@ class Recorder:
 
     def __init__(self, folder: Folder, job: Mapping[str, Any], iterations: int, note: Callable[[str], None]):
         self.path = _jobs(folder) / job["id"]
-        self.every = max(1, iterations // MOST)
+        self.every = -(-iterations // MOST)
         self.note = note
         self.broken = False
         self.waiting: list[str] = []
@@ -47,7 +47,7 @@ class Recorder:
     def tick(self, iteration: int, seconds: float, terms: Terms) -> None:
         """Note an iteration, if it is one of those that are written down."""
         if iteration % self.every == 0:
-            numbers = {name: round(float(term), 7) for name, term in terms.items()}
+            numbers = {name: float(f"{float(term):.7g}") for name, term in terms.items()}
             self._add({"iteration": iteration, "seconds": round(seconds, 3), "terms": numbers})
 
     def validated(self, iteration: int, seconds: float, metrics: Mapping[str, float]) -> None:

@@ -49,7 +49,7 @@ class Start:
 
     def _load_learned(self, graphs: dict[str, Graph], learning: list[Member]) -> None:
         """Fill the networks that learn; say from which tags."""
-        own = [member for member in learning if not self._origin(member)]
+        own = [member for member in learning if not self.job.origin(member)]
         stored = [member for member in own if self.store.has(member.name, self.job.tag)]
         learned: dict[str, int] = {}  # iterations by tag
         try:
@@ -63,7 +63,7 @@ class Start:
             graphs |= {member.role: self._new(member) for member in own}
             stored, learned = [], {}
         for member in learning:
-            if origin := self._origin(member):
+            if origin := self.job.origin(member):
                 self._load(graphs[member.role], member, origin, learned)
         for tag, iterations in learned.items():
             self.note(f"starting from '{tag}', which has learned {iterations:,} iterations")
@@ -75,7 +75,7 @@ class Start:
     def _helper(self, member: Member, graphs: dict[str, Graph]) -> Graph:
         """A network that does not learn: with the weights of its initTag, or as its twin starts."""
         graph = self._new(member)
-        origin = self._origin(member)
+        origin = self.job.origin(member)
         twin = next((m for m in self.job.team if m.trains and m.name == member.name), None)
         if origin:
             self._load(graph, member, origin, {})
@@ -87,9 +87,6 @@ class Start:
             )
         graph.requires_grad_(False)
         return graph.eval()
-
-    def _origin(self, member: Member) -> str | None:
-        return self.job.of_member(member).init_tag
 
     def _new(self, member: Member) -> Graph:
         return self.job.networks[member.name].build(self.seed)

@@ -20,9 +20,10 @@ from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import EvaluationStrategy
 from dianne.jobs.learn import LearnWatcher, PreparedLearn, prepare
 from dianne.jobs.learn_run import LearnRun
+from dianne.jobs.prepare import check_number
 from dianne.learning.begin import fit_statistics
 from dianne.learning.strategy import LearningStrategy, LearnProgress
-from dianne.learning.update import checked_terms
+from dianne.learning.update import checked_terms, refuse_infinite
 from dianne.network.graph import Graph
 from dianne.network.network import Network
 from dianne.plugins import user_code
@@ -78,10 +79,9 @@ def attempt(folder: Folder, name: str, networks: str | None, options: Mapping[st
     if "batch_size" not in strategy.Options.model_fields:
         del chosen["batchSize"]
     chosen.pop("dataset", None)
-    job = prepare(folder, names, _made_up(FALLBACK_CLASSES), chosen)
+    job = prepare(folder, names, _made_up(None), chosen)
     dataset = _samples(job)
-    assert dataset.labels is not None
-    job = prepare(folder, names, _made_up(len(dataset.labels)), chosen)
+    job = prepare(folder, names, _made_up(dataset.labels), chosen)
     trial = Trial(
         strategy.__name__, {member.role: member.name for member in job.team}, list(dataset.input_dims)
     )
@@ -106,24 +106,30 @@ def _by_role(folder: Folder, strategy: type[LearningStrategy]) -> str:
 # ------------------------------------------------------------------------------------------- made-up data
 
 
-def _made_up(classes: int) -> Described:
-    labels = [str(label) for label in range(classes)]
+def _made_up(labels: list[str] | None) -> Described:
     descriptor = Descriptor(name="made-up data", type="made-up", labels=labels)
     return Described(descriptor, Path("made-up data"), parse("type: made-up", "made-up data"))
 
 
 def _samples(job: PreparedLearn) -> Dataset:
-    """Noise in the shape of the largest input among the networks, with as many classes as the last gives."""
+    """Noise in the shape of the largest input among the networks, with as many classes as the last gives.
+
+    A single network that does not give the scores of classes gets noise as its targets.
+    """
     networks = [job.networks[member.name] for member in job.team]
     shapes = [shape for network in networks for shape in network.inputs.values()]
     largest = max(shapes, key=prod)
     sequential = any(_has_state(network) for network in networks)
     dims = largest[-1:] if sequential else largest
     results = next(iter(networks[-1].outputs.values()))
-    classes = results[-1] if len(results) <= 1 + sequential and results[-1] > 1 else FALLBACK_CLASSES
+    scores = len(results) <= 1 + sequential and results[-1] > 1
     generator = torch.Generator().manual_seed(1)
     count = SAMPLES * (8 if sequential else 1)
     inputs = torch.rand(count, *dims, generator=generator)
+    if len(networks) == 1 and not scores:
+        targets = torch.rand(count, *results, generator=generator)
+        return Dataset("made-up data", inputs, targets, sequential=sequential)
+    classes = results[-1] if scores else FALLBACK_CLASSES
     targets = torch.arange(count) % classes
     labels = [str(label) for label in range(classes)]
     return Dataset("made-up data", inputs, targets, labels, sequential=sequential)
@@ -195,7 +201,9 @@ class _Attempt:
             for weight in update.weights:
                 size = 0.0 if weight.grad is None else float(weight.grad.abs().sum())
                 self.gradients[id(weight)] = self.gradients.get(id(weight), 0.0) + size
-        return float(checked_terms(progress.terms)["loss"])
+        terms = checked_terms(progress.terms)
+        refuse_infinite(terms)
+        return float(terms["loss"])
 
     def without_gradient(self) -> list[str]:
         """Weights that no update reaches."""
@@ -242,10 +250,10 @@ class _Attempt:
                 self.job.folder, self.job.strategy.evaluation_for(self.dataset.labels), plugins.EVALUATION
             )
             assert issubclass(judge, EvaluationStrategy)
-            networks = tuple(self.graphs[member.role] for member in self.job.team if member.trains)
-            if len(judge.roles) != len(networks):
-                return [f"it judges other networks: {', '.join(judge.roles)}; name another in `evaluation`"]
-            evaluate(judge, networks, judge.Options(), self.data, 1)
+            learned = [member for member in self.job.team if member.trains]
+            check_number(judge, judge.roles, [member.name for member in learned])
+            graphs = tuple(self.graphs[member.role] for member in learned)
+            evaluate(judge, graphs, judge.Options(), self.data, 1)
         except DianneError as error:
             return [str(error)]
         return []

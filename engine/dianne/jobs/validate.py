@@ -19,10 +19,10 @@ class Validator:
 
     Args:
         job: with a validation set.
-        networks: those that learn, in the order of their roles.
+        networks: those that learn, by name.
         dataset: the validation set, adapted as the training set is.
         seed: of the job.
-        best: the best value so far of the first metric, under the job's tag.
+        best: what is known of the weights under the job's TAG@best.
         store_best: puts the current weights under TAG@best.
         told: is told about every evaluation.
     """
@@ -30,23 +30,24 @@ class Validator:
     def __init__(
         self,
         job: PreparedLearn,
-        networks: tuple[Graph, ...],
+        networks: Mapping[str, Graph],
         dataset: Dataset,
         seed: int,
-        best: float | None,
+        best: Mapping[str, float],
         store_best: Callable[[int, Evaluation], None],
         told: Callable[[int, Evaluation], None],
     ):
         assert job.evaluation is not None
         self.strategy = job.evaluation
         self.job = job
-        self.networks = networks
+        self.networks = tuple(networks.values())
         self.dataset = dataset
         self.seed = seed
         self.store_best = store_best
         self.told = told
         self.found: dict[int, Evaluation] = {}
-        self.values = Validations(job.options, self.strategy.larger_is_better, best)
+        self.values = Validations(job.options, self.strategy.larger_is_better)
+        self.best = best
         self.options = self._shared_options()
 
     def _shared_options(self) -> Any:
@@ -65,7 +66,14 @@ class Validator:
         found = evaluate(
             self.strategy, self.networks, self.options, self.dataset, self.seed, criterion=criterion
         )
+        metric, value = next(iter(found.metrics.items()))
+        if self.values.best is None:
+            self.values.best = self.best.get(metric)
         self.found[iteration] = found
-        if self.values.add(next(iter(found.metrics.values()))):
+        if self.values.add(value):
             self.store_best(iteration, found)
         self.told(iteration, found)
+
+    def back(self, iteration: int) -> None:
+        """Forget what was found after an iteration."""
+        self.found = {done: found for done, found in self.found.items() if done <= iteration}

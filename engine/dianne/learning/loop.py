@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
+from pydantic import ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from dianne.errors import UsageError
@@ -39,6 +40,16 @@ class LoopOptions(Options):
     """How often to go back to the last good weights, with half the learning rate, after a loss of NaN."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged before the weights change."""
+
+    @field_validator("accumulate")
+    @classmethod
+    def _some_steps(cls, accumulate: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_iterations", accumulate)
+        if accumulate > most:
+            raise ValueError(
+                f"expected at most {most} (maxIterations), found {accumulate}; the weights would never change"
+            )
+        return accumulate
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,9 @@ class Watcher(Protocol):
 
     def report(self, report: Report) -> None:
         """Every `traceInterval` iterations, and at the end."""
+
+    def back(self, iteration: int) -> None:
+        """The job goes on from the weights of an earlier iteration; what was told since does not count."""
 
 
 Store = Callable[[Weights, int, dict[str, float], str], bool]
@@ -226,6 +240,7 @@ class Loop:
             average.begin_again()
         self.outcome.history = [report for report in self.outcome.history if report.iteration <= good]
         self.outcome.iteration = good
+        self.watcher.back(good)
         return good
 
     def _keep_good(self) -> str:

@@ -51,6 +51,9 @@ class Method(ABC):
             group["lr"] = rate
 
 
+_NOT_THE_USERS = ("lr", "maximize", "foreach", "fused", "capturable", "differentiable")  # lr is learningRate
+
+
 @functools.cache
 def _of_torch(name: str) -> type[Method]:
     """A class of torch.optim as a method; its options are the constructor's arguments.
@@ -61,6 +64,8 @@ def _of_torch(name: str) -> type[Method]:
     kind = torch_class(name, "torch.optim", optim.Optimizer)
     if inspect.signature(kind.step).parameters["closure"].default is inspect.Parameter.empty:
         raise UsageError(f"{name} computes the loss several times in a step, which a strategy does once")
+    if kind is optim.SparseAdam:
+        raise UsageError(f"{name} wants sparse gradients, which no module here gives")
     parameters = inspect.signature(kind).parameters
 
     class Foreign(Method):
@@ -68,7 +73,7 @@ def _of_torch(name: str) -> type[Method]:
             learning_rate: PositiveFloat = parameters["lr"].default
             """Size of a step."""
 
-        Options = options_of(kind, Base, ("lr", "foreach", "fused", "capturable", "differentiable"))  # type: ignore[assignment]
+        Options = options_of(kind, Base, _NOT_THE_USERS)  # type: ignore[assignment]
 
         @staticmethod
         def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:
@@ -123,6 +128,15 @@ class StochasticGradientDescent(Method):
             if nesterov and info.data.get("momentum"):
                 raise ValueError("nesterov and momentum exclude each other; give one of them")
             return nesterov
+
+        @field_validator("min_learning_rate")
+        @classmethod
+        def _below_the_first(cls, low: float, info: ValidationInfo) -> float:
+            if low > info.data.get("learning_rate", low):
+                raise ValueError(
+                    f"expected at most the learningRate {info.data['learning_rate']:g}, found {low:g}"
+                )
+            return low
 
     @staticmethod
     def build(weights: Iterable[nn.Parameter], options: Any) -> optim.Optimizer:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import deque
 
 from dianne.learning.strategy import Terms
-from dianne.options import NonNegativeFloat, NonNegativeInt, Options, PositiveInt
+from dianne.options import FiniteFloat, NonNegativeFloat, NonNegativeInt, Options, PositiveInt
 
 
 class StopOptions(Options):
     """When a job has learned enough."""
 
-    minibatch_loss_threshold: float | None = None
+    minibatch_loss_threshold: FiniteFloat | None = None
     """Stop once the mean loss of the last `thresholdWindow` batches is this small."""
     threshold_window: PositiveInt = 10
     """Batches over which minibatchLossThreshold looks."""
-    validation_loss_threshold: float | None = None
+    validation_loss_threshold: FiniteFloat | None = None
     """Stop once the first metric on validationSet is this good (this small, or, for accuracy, this large)."""
     patience: NonNegativeInt = 0
     """Stop after so many evaluations on validationSet that were no better than the best; 0 for never."""
@@ -82,5 +82,8 @@ class Validations:
         if threshold is not None and self.last is not None and self.sign * (self.last - threshold) <= 0:
             return f"validationLossThreshold={threshold:g}: the last evaluation gives {self.last:.4g}"
         if patience and self.waited >= patience:
-            return f"patience={patience}: no evaluation since was better than {self.best:.4g}"
+            last = f"last {self.waited} evaluations are" if self.waited > 1 else "last evaluation is"
+            if self.best is None:
+                return f"patience={patience}: the {last} not a number"
+            return f"patience={patience}: the {last} no better than {self.best:.4g}"
         return ""

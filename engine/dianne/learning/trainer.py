@@ -72,7 +72,9 @@ class Trainer:
         if self.options.clip_value:
             nn.utils.clip_grad_value_(self.weights, self.options.clip_value)
         if self.options.clip_norm:
-            nn.utils.clip_grad_norm_(self.weights, self.options.clip_norm)
+            norm = nn.utils.get_total_norm(w.grad for w in self.weights if w.grad is not None)
+            norm = norm.nan_to_num(nan=0.0, posinf=0.0)  # bad values stay where they are, to be found
+            nn.utils.clip_grads_with_norm_(self.weights, self.options.clip_norm, norm)
         self.optimizer.step()
 
 
@@ -101,6 +103,8 @@ class Average:
         """Take in the weights after an iteration."""
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
+        if not self.learned:
+            return
         with torch.no_grad():
             torch._foreach_lerp_(self.averages, self.learned, 1 - decay)
 
