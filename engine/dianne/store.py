@@ -56,6 +56,7 @@ class Manifest:
         iteration: how many iterations these weights have learned.
         loss: the last loss and its terms, by name.
         dataset: name and fingerprint of the data.
+        labels: names of the data's classes, such as the characters of a text.
         versions: of dianne, torch and python.
         created: when, ISO 8601 in UTC.
         parent: the manifest that the tag named before, or the one that the weights started from.
@@ -72,6 +73,7 @@ class Manifest:
     iteration: int = 0
     loss: dict[str, float] = field(default_factory=dict)
     dataset: dict[str, str] = field(default_factory=dict)
+    labels: list[str] | None = None
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     parent: str | None = None

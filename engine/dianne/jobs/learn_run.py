@@ -55,7 +55,7 @@ class LearnRun:
         job = self.job
         progress: Progress = self.watcher.fetching
         full = open_dataset(job.folder, job.described, progress)
-        self.fingerprint = full.fingerprint()
+        self.fingerprint, self.labels = full.fingerprint(), full.labels
         train = view(full, job.train, job.data)
         self.validation = view(full, job.validation, job.data) if job.validation else None
         self._rehearse(train)
@@ -171,6 +171,7 @@ class LearnRun:
             iteration=iteration,
             loss=terms,
             dataset={"name": job.described.name, "fingerprint": self.fingerprint},
+            labels=self.labels,
             versions={
                 "dianne": importlib.metadata.version("dianne"),
                 "torch": str(torch.__version__),
