@@ -63,8 +63,14 @@ def test_bytes_are_pixels():
 
 
 def test_numbers_of_any_kind_and_lists_and_tensors_that_learn_will_do():
-    for values in ("[[1], [2]]", "np.array([[1], [2]], np.int16)", "torch.tensor([[1.], [2]]).requires_grad_()",
-                   "np.array([[1], [2]], np.float16)", "torch.tensor([1., 2.]).double()"):  # fmt: skip
+    kinds = (
+        "[[1], [2]]",
+        "np.array([[1], [2]], np.int16)",
+        "np.array([[1], [2]], np.float16)",
+        "torch.tensor([[1.], [2]]).requires_grad_()",
+        "torch.tensor([1., 2.]).double()",
+    )
+    for values in kinds:
         assert gives(f"{values}, [0, 1]").batch(slice(None)).input.tolist() == [[1], [2]]
 
 
@@ -101,7 +107,8 @@ def test_wrong_arguments_are_reported():
     ("expression", "keys", "message"),
     [
         ("None", "", "datasets/own.py:samples: inputs: expected an array of numbers, found NoneType"),
-        ("['a', 'b']", "", "datasets/own.py:samples: inputs: expected an array of numbers, found an array of <U1"),
+        ("['a', 'b']", "",
+         "datasets/own.py:samples: inputs: expected an array of numbers, found an array of <U1"),
         ("[1, 2], ['a', 'b']", "",
          "datasets/own.py:samples: targets: expected an array of numbers, found an array of <U1"),
         ("[1], [2], [3]", "",
@@ -132,8 +139,10 @@ def test_rows_of_different_lengths_are_refused():
         ("datasets/own.py", "function: 'datasets/own.py' names no function; "
                             "write file.py:function or package.module:function"),
         ("datasets/none.py:samples", "function: there is no file datasets/none.py"),
-        ("no_such_module:samples", "function: there is no Python module 'no_such_module'; is it installed here?"),
-        ("datasets/own.py:sample", "function: datasets/own.py has no function 'sample'; did you mean 'samples'?"),
+        ("no_such_module:samples",
+         "function: there is no Python module 'no_such_module'; is it installed here?"),
+        ("datasets/own.py:sample",
+         "function: datasets/own.py has no function 'sample'; did you mean 'samples'?"),
     ],
 )  # fmt: skip
 def test_a_function_that_is_nowhere_is_reported_with_its_place(function, message):

@@ -191,7 +191,8 @@ def test_a_dataset_without_samples_is_refused():
     ("text", "problem"),
     [
         ("type: IDXX", "1:7: unknown dataset type 'IDXX'; did you mean 'IDX'?"),
-        ("type: parquet", "1:7: unknown dataset type 'parquet'; known: CharSequenceDataset, CSV, IDX, Python, sklearn"),
+        ("type: parquet",
+         "1:7: unknown dataset type 'parquet'; known: CharSequenceDataset, CSV, IDX, Python, sklearn"),
         ("type: IDX",
          "1:1: type IDX needs as many 'targets' as 'inputs', found 0 inputs and 0 targets"),
         ("type: IDX\ninputs: [images]",

@@ -98,8 +98,10 @@ def test_another_file_can_hold_the_text():
     [
         ("ab\nac€", "labels: [a, b, 'c', \"\\n\"]",
          "input.txt:2:3: the character '€' is not in the vocabulary of 4 characters"),
-        ("xab", "labels: [a, b]", "input.txt:1:1: the character 'x' is not in the vocabulary of 2 characters"),
-        ("abz", "labels: [a, b]", "input.txt:1:3: the character 'z' is not in the vocabulary of 2 characters"),
+        ("xab", "labels: [a, b]",
+         "input.txt:1:1: the character 'x' is not in the vocabulary of 2 characters"),
+        ("abz", "labels: [a, b]",
+         "input.txt:1:3: the character 'z' is not in the vocabulary of 2 characters"),
         ("ab", "labelsFile: none.txt",
          "input.txt:1:1: the character 'a' is not in the vocabulary of 0 characters"),
         (b"ab\ncd\xff", "", "input.txt:2: is no UTF-8 text: it holds the byte ff"),
@@ -118,7 +120,8 @@ def test_a_text_that_cannot_be_read_is_reported_with_its_place(text, keys, messa
         ("labels: [a, b]\nlabelsFile: signs.txt",
          "3:13: labelsFile: the vocabulary is in 'labels'; give one of the two"),
         ("frame: [2, 2]", "2:8: frame: needs images [planes, height, width], but the samples are [2]"),
-        ("shuffle: 1", "2:10: shuffle: the samples follow each other in time; in another order they would not"),
+        ("shuffle: 1",
+         "2:10: shuffle: the samples follow each other in time; in another order they would not"),
         ("standardize: true", "2:14: standardize: needs a table of numbers, but the samples are [2]"),
     ],
 )  # fmt: skip
