@@ -20,7 +20,9 @@ from dianne.network.file import read
 from dianne.network.library import Library
 from dianne.network.network import Network
 from dianne.runtime import instances
+from dianne.runtime.generate import generate
 from dianne.runtime.instances import Deployed
+from dianne.seeds import new_seed
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
@@ -84,6 +86,31 @@ class Workspace:
     def instance(self, name: str) -> Deployed:
         """An instance that was deployed before, with the newest weights of its tag."""
         return instances.load(self.folder, instances.find(self.folder, name))
+
+    def generate(
+        self,
+        network: str,
+        prompt: str,
+        tag: str,
+        n: int = 500,
+        temperature: float = 1.0,
+        seed: int | None = None,
+    ) -> str:
+        """The characters with which a network goes on from a prompt.
+
+        Args:
+            network: its name.
+            prompt: at least one character.
+            tag: which weights.
+            n: how many characters.
+            temperature: 0 takes the likeliest character every time.
+            seed: of the draws; another each time if left out.
+
+        Raises:
+            DianneError: there is no such tag, or the network has not learned from text.
+        """
+        deployed = instances.load(self.folder, instances.Instance(network, network, tag))
+        return "".join(generate(deployed, prompt, n, temperature, new_seed() if seed is None else seed))
 
     def describe(self, network: str, **parameters: Any) -> Network:
         """A network with its parameters filled in, its shapes known; raises as `learn`."""

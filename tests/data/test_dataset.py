@@ -14,6 +14,14 @@ PIXELS = Dataset(
     torch.tensor([2, 0, 1]),
     labels=["a", "b", "c"],
 )
+LETTERS = Dataset(
+    "Letters",
+    torch.tensor([0, 1, 2], dtype=torch.uint8),
+    torch.tensor([1, 2, 0], dtype=torch.uint8),
+    labels=["a", "b", "c"],
+    vocabulary=["a", "b", "c"],
+    sequential=True,
+)
 NUMBERS = Dataset("Numbers", torch.tensor([[-1.5, 2.0], [0.5, 7.0]]), torch.tensor([[0.5], [-3.0]]))
 
 
@@ -34,17 +42,17 @@ def test_classes_become_one_hot_floats():
     assert target.tolist() == [[0, 0, 1], [1, 0, 0], [1, 0, 0]]
 
 
-@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS], ids=lambda dataset: dataset.name)
+@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS, LETTERS], ids=lambda dataset: dataset.name)
 def test_for_an_autoencoder_the_target_is_the_input(dataset):
     own = replace(dataset, autoencode=True)
     batch = own.batch(torch.tensor([1, 0]))
     assert torch.equal(batch.target, batch.input)
     assert torch.equal(batch.input, dataset.batch(torch.tensor([1, 0])).input)
-    assert own.target_dims == own.input_dims == (2,)
+    assert own.target_dims == own.input_dims == dataset.input_dims
 
 
 @pytest.mark.parametrize("indices", [torch.tensor([1, 0]), slice(0, 2)], ids=["indices", "slice"])
-@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS], ids=lambda dataset: dataset.name)
+@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS, LETTERS], ids=lambda dataset: dataset.name)
 def test_what_is_done_to_a_batch_leaves_the_dataset_alone(dataset, indices):
     own = replace(dataset, inputs=dataset.inputs.clone(), targets=dataset.targets.clone())
     batch = own.batch(indices)
@@ -53,8 +61,34 @@ def test_what_is_done_to_a_batch_leaves_the_dataset_alone(dataset, indices):
     assert own.fingerprint() == dataset.fingerprint()
 
 
+def test_indices_into_a_vocabulary_become_one_hot_floats():
+    batch = LETTERS.batch(torch.tensor([2, 0]))
+    assert LETTERS.input_dims == LETTERS.target_dims == (3,)
+    assert batch.input.dtype == batch.target.dtype == torch.float32
+    assert batch.input.tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert batch.target.tolist() == [[1, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS, LETTERS], ids=lambda dataset: dataset.name)
+def test_indices_of_two_axes_give_sequences(dataset):
+    indices = torch.tensor([[0, 1], [2 % len(dataset), 0], [1, 1]])
+    batch = dataset.batch(indices)
+    for row, steps in enumerate(indices):
+        single = dataset.batch(steps)
+        assert torch.equal(batch.input[row], single.input)
+        assert torch.equal(batch.target[row], single.target)
+    empty = dataset.without_data(3, length=2)
+    assert [value.shape for value in empty] == [value.shape for value in batch]
+    assert all(value.is_meta for value in empty)
+
+
+@pytest.mark.parametrize(("text", "sequential"), [("1:3", True), ("0,1", True), ("0,1,2", False)])
+def test_neighbours_still_follow_each_other(text, sequential):
+    assert LETTERS.select(parse_range(text)).sequential is sequential
+
+
 @pytest.mark.parametrize("autoencode", [False, True])
-@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS], ids=lambda dataset: dataset.name)
+@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS, LETTERS], ids=lambda dataset: dataset.name)
 def test_a_batch_without_data_has_the_shapes_and_types_of_one_with_data(dataset, autoencode):
     dataset = replace(dataset, autoencode=autoencode)
     for real, empty in zip(dataset.batch(slice(0, 2)), dataset.without_data(2), strict=True):
@@ -87,7 +121,7 @@ def test_equal_data_have_the_same_fingerprint_wherever_they_lie():
 
 
 @pytest.mark.parametrize("field", ["inputs", "targets"])
-@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS], ids=lambda dataset: dataset.name)
+@pytest.mark.parametrize("dataset", [PIXELS, NUMBERS, LETTERS], ids=lambda dataset: dataset.name)
 def test_every_value_counts_for_the_fingerprint(dataset, field):
     original = getattr(dataset, field)
     found = {dataset.fingerprint()}
@@ -105,8 +139,9 @@ def test_every_value_counts_for_the_fingerprint(dataset, field):
         replace(PIXELS, inputs=PIXELS.inputs.view(torch.int8)),
         replace(PIXELS, inputs=PIXELS.inputs.flip(0)),
         PIXELS.select(parse_range("0,1")),
+        replace(PIXELS, vocabulary=["a", "b"]),
     ],
-    ids=["shape", "type", "order", "part"],
+    ids=["shape", "type", "order", "part", "vocabulary"],
 )
 def test_shape_type_order_and_size_count_for_the_fingerprint(other):
     assert other.fingerprint() != PIXELS.fingerprint()

@@ -223,5 +223,5 @@ def test_every_shipped_dataset_can_be_read_and_fetched_from_two_places(path):
     assert found.name == path.stem
     assert found.descriptor.type in READERS
     assert set(found.descriptor.parts) >= {"train", "test"}
-    needed = {*found.descriptor.inputs, *found.descriptor.targets}
+    needed = set(found.descriptor.needs())
     assert {name for name, file in found.descriptor.files.items() if len(set(file.urls)) > 1} == needed

@@ -191,7 +191,8 @@ def test_a_dataset_without_samples_is_refused():
     ("text", "problem"),
     [
         ("type: IDXX", "1:7: unknown dataset type 'IDXX'; did you mean 'IDX'?"),
-        ("type: parquet", "1:7: unknown dataset type 'parquet'; known: IDX, sklearn"),
+        ("type: parquet",
+         "1:7: unknown dataset type 'parquet'; known: CharSequenceDataset, CSV, IDX, Python, sklearn"),
         ("type: IDX",
          "1:1: type IDX needs as many 'targets' as 'inputs', found 0 inputs and 0 targets"),
         ("type: IDX\ninputs: [images]",
@@ -213,9 +214,13 @@ def test_a_dataset_without_samples_is_refused():
          "5:6: pad: needs images [planes, height, width], but the samples are [16]"),
         ("type: sklearn\nloader: load_iris\ninputDims: [5]",
          "3:12: inputDims: the files hold samples of [4], which is not [5]"),
+        (OWN + "standardize: true",
+         "4:14: standardize: needs a table of numbers, but the samples are [1, 4, 4]"),
+        (OWN + "sequential: true\nshuffle: 1",
+         "5:10: shuffle: the samples follow each other in time; in another order they would not"),
     ],
     ids=["type", "far type", "no files", "no targets", "shape", "loader", "no loader", "loader of files",
-         "frame", "pad", "pad of files", "shape of a loader"],
+         "frame", "pad", "pad of files", "shape of a loader", "no table", "order in time"],
 )  # fmt: skip
 def test_a_descriptor_that_does_not_fit_is_reported_with_its_place(text, problem):
     assert misfit(text, images=idx(IMAGES), classes=idx([0, 1])) == problem
@@ -271,6 +276,47 @@ def test_pad_puts_black_pixels_on_every_side():
     assert dataset.inputs.shape == (2, 1, 8, 8)
     assert dataset.inputs[:, 0, 2:6, 2:6].tolist() == (IMAGES + 1).tolist()
     assert dataset.inputs.sum() == (IMAGES + 1).sum()
+
+
+# ------------------------------------------------------------------------- what a descriptor asks to do
+
+
+def test_a_table_in_standard_units_has_columns_of_mean_0_and_deviation_1():
+    text = "type: sklearn\nloader: load_wine\nstandardize: true"
+    table = opened(text).inputs.double().numpy()
+    raw = sklearn.datasets.load_wine().data
+    np.testing.assert_allclose(table, (raw - raw.mean(0)) / raw.std(0), atol=1e-6)
+
+
+def test_a_constant_column_becomes_zeros_in_standard_units():
+    rows = "".join(f"0.1,{n},7\n" for n in range(10))
+    dataset = opened("type: CSV\nfile: t.csv\nstandardize: true", **{"t.csv": rows.encode()})
+    assert dataset.inputs[:, 0].tolist() == [0] * 10
+    assert dataset.inputs[:, 1].std(correction=0) == pytest.approx(1)
+    assert dataset.targets.tolist() == [[7]] * 10
+
+
+def test_a_seed_puts_the_samples_into_one_order_for_good():
+    iris = "type: sklearn\nloader: load_iris\nlabels: [a, b, c]\n"
+    plain, first, again, other = (opened(iris + f"shuffle: {n}" if n else iris) for n in (0, 1, 1, 2))
+    assert first.targets[:20].tolist() == [0, 1, 1, 0, 2, 1, 2, 0, 0, 2, 1, 0, 2, 1, 1, 0, 1, 1, 0, 0]
+    assert torch.equal(first.inputs, again.inputs)
+    assert not torch.equal(first.inputs, other.inputs)
+    rows = [set(map(tuple, torch.cat((d.inputs, d.targets[:, None]), 1).tolist())) for d in (plain, first)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("name", ["Iris", "Wine", "BreastCancer", "Diabetes"])
+def test_tables_that_ship_are_in_standard_units_and_their_parts_have_all_classes(name):
+    dataset = shipped(name)
+    assert dataset.inputs.mean(0).abs().max() < 1e-5
+    torch.testing.assert_close(dataset.inputs.std(0, correction=0), torch.ones(dataset.input_dims))
+    parts = describe(Folder(Path()), name).descriptor.parts
+    train, test = (dataset.select(parts[key]) for key in ("train", "test"))
+    assert len(train) + len(test) == len(dataset)
+    assert len(test) == pytest.approx(len(dataset) / 5, abs=1)
+    if dataset.labels:
+        assert set(train.targets.tolist()) == set(test.targets.tolist()) == set(range(len(dataset.labels)))
 
 
 # ------------------------------------------------------------------------------------------- the real MNIST

@@ -45,6 +45,15 @@ modules:
   sigmoid: {type: Sigmoid}
   output:  {type: Output}
 """
+READER = """
+parameters: {letters: 5}
+modules:
+  letters: {type: Input, shape: [3, "${letters}"]}
+  lstm:    {type: LSTM, output: 4}
+  scores:  {type: torch.nn.Linear, in_features: 4, out_features: 5}
+  next:    {type: torch.nn.LogSoftmax, dim: -1}
+  output:  {type: Output}
+"""
 DATASET = """
 description: Digits of 4 x 4 pixels.
 type: sklearn
@@ -61,9 +70,16 @@ class Setup:
     networks: dict[str, str]
     misfit: dict[str, int]
     text: str
+    dataset: str = "Small"
 
 
 SETUPS = {
+    "BPTTLearningStrategy": Setup(
+        {"Reader": READER},
+        {"letters": 7},
+        "Reader.letters takes samples of [3, 7], got [50, 5]",
+        "Text",
+    ),
     "FeedForwardLearningStrategy": Setup(
         {"Classifier": CLASSIFIER},
         {"classes": 7},
@@ -99,12 +115,15 @@ def workspace(tmp_path) -> Workspace:
     for name, text in networks.items():
         (tmp_path / "networks" / f"{name}.yaml").write_text(text)
     (tmp_path / "datasets" / "Small.yaml").write_text(DATASET)
+    (tmp_path / "datasets" / "Text.yaml").write_text("type: CharSequenceDataset\nfile: text.txt\n")
+    (tmp_path / "datasets" / "text.txt").write_text("abba-cab cab " * 20)
     return Workspace(tmp_path)
 
 
 def learn(workspace: Workspace, name: str, **options) -> LearnResult:
     short = {"strategy": name, "batchSize": 8, "maxIterations": 4, "traceInterval": 1, "seed": 1, "tag": "t"}
-    return workspace.learn(list(SETUPS[name].networks), "Small", **{**short, **options})
+    setup = SETUPS[name]
+    return workspace.learn(list(setup.networks), setup.dataset, **{**short, **options})
 
 
 def stored(workspace: Workspace, name: str, tag: str = "t") -> dict[str, list]:
@@ -155,7 +174,9 @@ def test_every_trainable_tensor_gets_a_gradient(name, workspace):
 @every_learner
 def test_stored_weights_give_the_same_results_as_those_that_were_learned(name, workspace):
     options = {"strategy": name, "batchSize": 8, "maxIterations": 3, "tag": "t"}
-    run = LearnRun(prepare(workspace.folder, SETUPS[name].networks, "Small", options), LearnWatcher())
+    run = LearnRun(
+        prepare(workspace.folder, SETUPS[name].networks, SETUPS[name].dataset, options), LearnWatcher()
+    )
     run.run()
     for network, graph in run.learning.items():
         deployed = workspace.deploy(network, tag="t")
@@ -202,7 +223,8 @@ def test_its_evaluation_ships_and_judges_the_same_networks(name):
 @every_learner
 def test_its_weights_can_be_evaluated_without_naming_a_strategy(name, workspace):
     learn(workspace, name)
-    found = workspace.evaluate(list(SETUPS[name].networks), "Small", tag="t", range="0:20")
+    setup = SETUPS[name]
+    found = workspace.evaluate(list(setup.networks), setup.dataset, tag="t", range="0:20")
     assert found.size == 20
     assert found.strategy in SHIPPED
     assert all(torch.tensor(value).isfinite() for value in found.metrics.values())

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import dianne
-from dianne.cli.console import row, say, show, show_json, show_table, table
+from dianne.cli.console import row, say, show, show_json, show_table, stream, table
 from dianne.cli.plot import plot
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
@@ -209,6 +209,36 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
         show_json(forwarding.as_lists(results.numpy()))
     elif not chosen.out:
         show_results(results)
+
+
+@cli.command()
+@takes("INSTANCE PROMPT [KEY=VALUE]...")
+@_json
+def generate(words: tuple[str, ...], as_json: bool) -> None:
+    """Let a network that has learned from text go on with a prompt.
+
+    \b
+      dianne generate CharLSTM "First Citizen:" tag=text temperature=0.8
+    """
+    (name, *rest), options = split(words, "INSTANCE", "PROMPT", optional=1)
+    from dianne.binding import TYPED, Consumer, Given, bind
+    from dianne.runtime.generate import GenerateOptions
+    from dianne.runtime.generate import generate as draw
+    from dianne.runtime.instances import Instance, find, load
+    from dianne.seeds import new_seed
+
+    given = {
+        key: Given(value, TYPED) for key, value in [*zip(["prompt"], rest, strict=False), *options.items()]
+    }
+    chosen = bind("generate", [Consumer("generate", GenerateOptions)], given).of("generate", GenerateOptions)
+    seed = new_seed() if chosen.seed is None else chosen.seed
+    instance = Instance(name, name, chosen.tag) if chosen.tag else find(here(), name)
+    prompt = chosen.prompt or ""
+    characters = draw(load(here(), instance), prompt, chosen.n, chosen.temperature, seed)
+    if as_json:
+        show_json({"prompt": prompt, "text": "".join(characters), "seed": seed})
+    else:
+        stream(prompt, characters)
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -26,6 +27,14 @@ def show(message: str) -> None:
 def show_json(value: Any, indent: int | None = None) -> None:
     """A result for machines, on one line unless an indent is given."""
     print(json.dumps(value, default=str, indent=indent))
+
+
+def stream(*parts: Iterable[str]) -> None:
+    """Text and a line end; as it is made where somebody watches, else at once."""
+    for part in parts:
+        for piece in part if results.is_terminal else ["".join(part)]:
+            print(piece, end="", flush=results.is_terminal)
+    print()
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -62,10 +62,12 @@ class Deployed:
     @property
     def output_dims(self) -> list[tuple[int, ...]]:
         """Shape of one result for each output."""
-        sample = torch.zeros(1, *self.input_dims)
+        time = (1,) if self.module.recurrent else ()
+        samples = [torch.zeros(1, *time, *shape) for shape in self.module.inputs.values()]
         with torch.inference_mode():
-            result = self.module(*[sample] * len(self.module.inputs))
-        return [tuple(value.shape[1:]) for value in (result if isinstance(result, tuple) else (result,))]
+            result = self.module(*samples)
+        results = result if isinstance(result, tuple) else (result,)
+        return [tuple(value.shape[1 + len(time) :]) for value in results]
 
     @overload
     def forward(self, samples: Tensor) -> Tensor: ...
