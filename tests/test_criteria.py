@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from dianne.criteria import CRITERIA, standard_normal_divergence
+from dianne.criteria import (
+    CRITERIA,
+    gaussian_halves,
+    log_probabilities,
+    prior_to_posterior,
+    standard_normal_divergence,
+)
 from dianne.errors import UsageError
 
 OUTPUTS, TARGETS = [[0.2, 0.5, 0.3], [0.7, 0.1, 0.2]], [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
@@ -63,6 +69,8 @@ def test_a_single_sample_gives_the_golden_loss_and_gradient(name, output, target
         ("NLL", LOGARITHMS, TARGETS, [0.6931472, 0.3566749], [[0, -0.5, 0], [-0.5, 0, 0]]),
         ("GKL", GAUSSIANS, OTHER_GAUSSIANS, [1.224998, 1.978825],
          [[0.0999998, -0.1999996, -0.749998, 0.7499986], [0.06249994, 0.999996, -0.3749995, -4.799949]]),
+        ("GAU", GAUSSIANS, [[0.0, 0.6], [0.5, 0.05]], [2.042879, -0.2146998],
+         [[0.3999984, -0.1249999, 0.8399990, 0.1874999], [0.2499995, -2.49995, 0.3749999, 3.7499875]]),
     ],
 )  # fmt: skip
 def test_a_batch_of_two_gives_the_golden_losses_and_gradients(name, output, target, losses, gradient):
@@ -80,10 +88,11 @@ def test_a_batch_of_one_is_averaged_over_its_values_as_any_other(name, loss):
 # ------------------------------------------------------------------------------------------ every criterion
 
 
-def samples(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Outputs and targets that every criterion takes: probabilities, or means and deviations."""
+def samples(name: str, *shape: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """Outputs and targets that a criterion takes: probabilities, or means and deviations."""
     generator = torch.Generator().manual_seed(3)
-    output = torch.rand(*shape, generator=generator, dtype=dtype) * 0.8 + 0.1
+    values = CRITERIA.get(name)().values_for(shape[-1])  # twice as many where a target has no deviation
+    output = torch.rand(*shape[:-1], values, generator=generator, dtype=dtype) * 0.8 + 0.1
     return output, torch.rand(*shape, generator=generator, dtype=dtype) * 0.8 + 0.1
 
 
@@ -92,7 +101,7 @@ every_criterion = pytest.mark.parametrize("name", list(CRITERIA))
 
 @every_criterion
 def test_gives_one_loss_for_each_sample_whatever_else_is_in_the_batch(name):
-    output, target = samples(3, 4)
+    output, target = samples(name, 3, 4)
     losses = CRITERIA.get(name)()(output, target)
     alone = [CRITERIA.get(name)()(output[i : i + 1], target[i : i + 1]).item() for i in range(3)]
     assert losses.shape == (3,)
@@ -101,7 +110,7 @@ def test_gives_one_loss_for_each_sample_whatever_else_is_in_the_batch(name):
 
 @every_criterion
 def test_compares_value_by_value_where_the_shapes_differ(name):
-    output, target = samples(3, 28, 28)
+    output, target = samples(name, 3, 28, 28)
     losses = CRITERIA.get(name)()(output, target.unsqueeze(1))
     assert losses.tolist() == CRITERIA.get(name)()(output.flatten(1), target.flatten(1)).tolist()
 
@@ -114,6 +123,7 @@ def test_refuses_samples_of_another_size_instead_of_broadcasting(name, values):
         CRITERIA.get(name)()(output, target)
     assert str(fault.value) == (
         f"the network's result of [{values}] cannot be compared with the target of [4]: {values} and 4 values"
+        f"{CRITERIA.get(name).needs}"
     )
 
 
@@ -128,20 +138,20 @@ def test_refuses_batches_of_different_size(name):
 
 @pytest.mark.parametrize("name", [name for name in CRITERIA if name != "GKL"])  # which needs a deviation
 def test_takes_targets_that_are_one_number_each(name):
-    output, target = samples(3, 1)
+    output, target = samples(name, 3, 1)
     losses = CRITERIA.get(name)()(output, target.squeeze(1))
     assert losses.tolist() == CRITERIA.get(name)()(output, target).tolist()
 
 
 @every_criterion
 def test_its_gradient_is_that_of_its_loss(name):
-    output, target = samples(2, 4, dtype=torch.float64)
+    output, target = samples(name, 2, 4, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda o: CRITERIA.get(name)()(o, target), output.requires_grad_())
 
 
 @every_criterion
 def test_knows_its_shape_without_data(name):
-    output, target = samples(3, 4)
+    output, target = samples(name, 3, 4)
     losses = CRITERIA.get(name)()(output.to("meta"), target.to("meta"))
     assert (losses.device.type, losses.shape) == ("meta", (3,))
 
@@ -199,8 +209,60 @@ def test_gkl_refuses_means_without_deviations():
     assert str(fault.value) == "criterion GKL needs means and as many deviations, found 3 values"
 
 
+def test_gau_is_the_density_of_its_gaussians():
+    mean, target = samples("MSE", 5, 3, dtype=torch.float64)
+    stdev = mean.flip(0) + 0.2
+    exact = -Normal(mean, stdev + 1e-6).log_prob(target).sum(1)
+    found = CRITERIA.get("GAU")()(torch.cat((mean, stdev), dim=1), target)
+    assert found.tolist() == pytest.approx(exact.tolist(), rel=1e-12)
+
+
+def test_gau_with_a_fixed_deviation_takes_means_alone():
+    gau = CRITERIA.get("GAU")
+    mean, target = samples("MSE", 5, 3, dtype=torch.float64)
+    exact = -Normal(mean, 0.5).log_prob(target).sum(1)
+    assert gau(gau.Options(stdev=0.5))(mean, target).tolist() == pytest.approx(exact.tolist(), rel=1e-12)
+
+
+def test_gau_says_what_it_takes():
+    gau = CRITERIA.get("GAU")
+    with pytest.raises(UsageError) as fault:
+        gau()(torch.full((2, 4), 0.5), torch.full((2, 4), 0.5))
+    assert str(fault.value) == (
+        "the network's result of [4] cannot be compared with the target of [4]: 4 and 4 values; "
+        "GAU takes a mean and a deviation for each value, or means alone with stdev=..."
+    )
+    with pytest.raises(UsageError):
+        gau(gau.Options(stdev=1))(torch.full((2, 8), 0.5), torch.full((2, 4), 0.5))
+
+
+def test_points_of_a_posterior_tell_its_divergence_from_the_prior():
+    mean, stdev = samples("GKL", 1, 3, dtype=torch.float64)
+    points = mean + stdev * torch.randn(200_000, 3, generator=torch.Generator().manual_seed(1))
+    exact = Normal(0.0, 1.0).log_prob(points) - Normal(mean, stdev + 1e-6).log_prob(points)
+    found = prior_to_posterior(points, mean, stdev)
+    assert torch.allclose(found, exact.sum(1))
+    assert -found.mean().item() == pytest.approx(standard_normal_divergence(mean, stdev).item(), abs=0.01)
+
+
+@pytest.mark.parametrize("last", [torch.log_softmax, torch.softmax])
+def test_probabilities_and_their_logarithms_are_told_apart(last):
+    scores = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(log_probabilities(last(scores, 1)), scores.log_softmax(1))
+
+
+def test_an_encoder_gives_means_and_as_many_deviations():
+    gaussian = torch.arange(8.0).view(2, 4)
+    mean, stdev = gaussian_halves(gaussian, 2)
+    assert (mean.tolist(), stdev.tolist()) == ([[0, 1], [4, 5]], [[2, 3], [6, 7]])
+    for values, dims, wanted in ((4, 3, "2 * latentDims = 6"), (3, None, "means and as many deviations")):
+        with pytest.raises(UsageError) as fault:
+            gaussian_halves(torch.zeros(2, values), dims)
+        assert str(fault.value) == f"the encoder must give {wanted} values, found [{values}]"
+
+
 def test_the_divergence_from_the_standard_normal_is_the_closed_form():
-    mean, stdev = samples(5, 3, dtype=torch.float64)
+    mean, stdev = samples("GKL", 5, 3, dtype=torch.float64)
     exact = kl_divergence(Normal(mean, stdev + 1e-6), Normal(0.0, 1.0)).sum(1)
     assert standard_normal_divergence(mean, stdev).tolist() == pytest.approx(exact.tolist(), rel=1e-12)
 

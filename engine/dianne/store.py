@@ -77,7 +77,6 @@ class Manifest:
     metrics: dict[str, float] = field(default_factory=dict)
     labels: list[str] | None = None
     dataset: dict[str, str] = field(default_factory=dict)
-    labels: list[str] | None = None
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
     parent: str | None = None

@@ -186,7 +186,46 @@ def autoencoded() -> Dataset:
     return Dataset("Seventeen", seventeen().inputs, torch.zeros(17), autoencode=True)
 
 
+def halved() -> Dataset:
+    return Dataset("Seventeen", seventeen().inputs, torch.arange(17) % 2.0)
+
+
+class Told(Decoder):
+    """A decoder that makes use of four class probabilities too."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return (super().forward(latents[:, :2]) + latents[:, 2:]) / 2
+
+
+class Single(nn.Module):
+    """The mean of a sample."""
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return samples.flatten(1).mean(1, keepdim=True)
+
+
+class Features(Single):
+    """The mean of a sample, and its values."""
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(samples), samples
+
+
+def taking(network: nn.Module, *shapes: tuple[int, ...]) -> nn.Module:
+    """A network that knows what it takes, as those of a job do."""
+    network.inputs = {f"input{n}": shape for n, shape in enumerate(shapes)}
+    return network
+
+
+MAKER, TELLER = taking(Decoder(), (2,)), taking(Encoder(), (4,))
 SETUPS = {
+    "BinaryClassificationEvaluationStrategy": ([Single()], halved()),
+    "ConditionalVariationalAutoEncoderEvaluationStrategy": ([Encoder(), Told(), nn.Softmax(1)], seventeen()),
+    "GANEvaluationStrategy": ([MAKER, Single()], seventeen()),
+    "LabelVariationalAutoEncoderEvaluationStrategy": ([TELLER, Told()], seventeen()),
+    "ReconstructionEvaluationStrategy": ([nn.Dropout(0.5), nn.Identity()], autoencoded()),
+    "VAEGANEvaluationStrategy": ([Encoder(), Decoder(), Features()], seventeen()),
+    "WassersteinEvaluationStrategy": ([MAKER, Single()], seventeen()),
     "ClassificationEvaluationStrategy": ([nn.Dropout(0.5)], seventeen()),
     "CriterionEvaluationStrategy": ([nn.Dropout(0.5)], seventeen()),
     "VariationalAutoEncoderEvaluationStrategy": ([Encoder(), Decoder()], autoencoded()),

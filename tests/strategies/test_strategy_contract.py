@@ -1,19 +1,24 @@
 """What every strategy that ships promises; a strategy without an entry in SETUPS fails."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from handmade import REPOSITORY, HandmadeJob
+from torch import nn
 
 import dianne
 from dianne import Workspace, plugins
+from dianne.data.descriptor import Range
 from dianne.errors import UsageError
 from dianne.jobs.learn import LearnResult, LearnWatcher, prepare
 from dianne.jobs.learn_run import LearnRun
+from dianne.options import keys
 from dianne.plugins import EVALUATION, LEARNING
-from dianne.workspace import Folder, shipped
+from dianne.workspace import shipped
 
 CLASSIFIER = """
 parameters: {classes: 10}
@@ -54,6 +59,39 @@ modules:
   next:    {type: torch.nn.LogSoftmax, dim: -1}
   output:  {type: Output}
 """
+TOLD_ENCODER = """
+modules:
+  image:  {type: Input, shape: [1, 4, 4]}
+  label:  {type: Input, shape: [10]}
+  seen:   {type: Linear, output: 5, after: image}
+  told:   {type: Linear, output: 5, after: label}
+  both:   {type: Concat, after: [seen, told]}
+  tanh:   {type: Tanh}
+  params: {type: Linear, output: 4}
+  latent: {type: MultivariateGaussian, stdevActivation: SoftPlus}
+  output: {type: Output}
+"""
+GENERATOR = """
+parameters: {pixels: 16}
+modules:
+  noise:   {type: Input, shape: [3]}
+  hidden:  {type: Linear, output: 5}
+  tanh:    {type: Tanh}
+  values:  {type: Linear, output: "${pixels}"}
+  sigmoid: {type: Sigmoid}
+  output:  {type: Output}
+"""
+CRITIC = """
+modules:
+  image:  {type: Input, shape: [1, 4, 4]}
+  hidden: {type: Linear, output: 5}
+  tanh:   {type: Tanh}
+  score:  {type: Linear, output: 1}
+  output: {type: Output}
+"""
+DISCRIMINATOR = CRITIC.replace("  output:", "  real:   {type: Sigmoid}\n  output:")
+FEATURES = DISCRIMINATOR + "  features: {type: Output, after: tanh}\n"
+SHIFT = ("Critic.score.bias",)  # cancels out of the difference between real and generated samples
 DATASET = """
 description: Digits of 4 x 4 pixels.
 type: sklearn
@@ -63,14 +101,25 @@ frame: [4, 4]
 """
 
 
+def decoder(latents: int) -> str:
+    return DECODER.replace("latentDims: 2}", f"latentDims: {latents}}}")
+
+
 @dataclass(frozen=True)
 class Setup:
-    """Tiny networks for a strategy's roles, in their order, and an option with which they do not fit."""
+    """Tiny networks for a strategy's roles, in their order, and an option with which they do not fit.
+
+    `options` are for every job; `helper` is a network that must have weights under the tag `helper`; the loss
+    does not depend on the weights that are `idle`.
+    """
 
     networks: dict[str, str]
     misfit: dict[str, int]
     text: str
     dataset: str = "Small"
+    options: dict[str, Any] = field(default_factory=dict)
+    helper: str | None = None
+    idle: tuple[str, ...] = ()
 
 
 SETUPS = {
@@ -90,9 +139,55 @@ SETUPS = {
         {"Painter.latentDims": 3},
         "Painter.latent takes samples of [3], got [2]",
     ),
+    "ConditionalVariationalAutoEncoderLearningStrategy": Setup(
+        {"Coder": ENCODER, "ToldPainter": decoder(12), "Classifier": CLASSIFIER},
+        {"ToldPainter.latentDims": 11},
+        "ToldPainter.latent takes samples of [11], got [12]",
+    ),
+    "LabelVariationalAutoEncoderLearningStrategy": Setup(
+        {"ToldCoder": TOLD_ENCODER, "ToldPainter": decoder(12)},
+        {"ToldPainter.latentDims": 11},
+        "ToldPainter.latent takes samples of [11], got [12]",
+    ),
+    "AutoEncoderLearningStrategy": Setup(
+        {"Coder": ENCODER, "WidePainter": decoder(4)},
+        {"WidePainter.latentDims": 3},
+        "WidePainter.latent takes samples of [3], got [4]",
+        {"activityL1": 0.1, "noise": 0.1},
+    ),
+    "GANLearningStrategy": Setup(
+        {"Maker": GENERATOR, "Judge": DISCRIMINATOR},
+        {"pixels": 15},
+        "Judge.image takes samples of [1, 4, 4], got [15]",
+    ),
+    "WGANLearningStrategy": Setup(
+        {"Maker": GENERATOR, "Critic": CRITIC},
+        {"pixels": 15},
+        "Critic.image takes samples of [1, 4, 4], got [15]",
+        {"clamp": 5, "initDiterations": 10},  # with bounds that no weight reaches
+        idle=SHIFT,
+    ),
+    "WGANGPLearningStrategy": Setup(
+        {"Maker": GENERATOR, "Critic": CRITIC},
+        {"pixels": 15},
+        "Critic.image takes samples of [1, 4, 4], got [15]",
+        idle=SHIFT,
+    ),
+    "VAEGANLearningStrategy": Setup(
+        {"Coder": ENCODER, "Painter": DECODER, "FeatureJudge": FEATURES},
+        {"Painter.latentDims": 3},
+        "Painter.latent takes samples of [3], got [2]",
+    ),
+    "TargetLearningStrategy": Setup(
+        {"Classifier": CLASSIFIER, "Teacher": CLASSIFIER},
+        {"Classifier.classes": 7},
+        "the network's result of [7] cannot be compared with the target of [10]: 7 and 10 values",
+        {"target.initTag": "helper"},
+        helper="Teacher",
+    ),
 }
 
-REPOSITORY = Folder(Path(__file__).parents[2])
+SMALL = Range("0:8", 0, 8)
 SHIPPED = {
     name: file
     for name, file in plugins.strategies(REPOSITORY).items()
@@ -121,15 +216,24 @@ def workspace(tmp_path) -> Workspace:
 
 
 def learn(workspace: Workspace, name: str, **options) -> LearnResult:
-    short = {"strategy": name, "batchSize": 8, "maxIterations": 4, "traceInterval": 1, "seed": 1, "tag": "t"}
     setup = SETUPS[name]
-    return workspace.learn(list(setup.networks), setup.dataset, **{**short, **options})
+    if setup.helper and not workspace.store.has(setup.helper, "helper"):
+        workspace.learn(setup.helper, "Small", maxIterations=1, tag="helper", seed=9)
+    short = {"strategy": name, "batchSize": 8, "maxIterations": 4, "traceInterval": 1, "seed": 1, "tag": "t"}
+    return workspace.learn(list(setup.networks), setup.dataset, **{**short, **setup.options, **options})
+
+
+def trained(name: str) -> list[str]:
+    """The networks that a strategy trains."""
+    strategy = strategy_class(name)
+    pairs = zip(SETUPS[name].networks, strategy.roles, strict=True)
+    return [network for network, role in pairs if role not in strategy.untrained]
 
 
 def stored(workspace: Workspace, name: str, tag: str = "t") -> dict[str, list]:
     return {
         f"{network}.{weight}": tensor.tolist()
-        for network in SETUPS[name].networks
+        for network in trained(name)
         for weight, tensor in workspace.store.weights(workspace.store.manifest(network, tag)).items()
     }
 
@@ -165,24 +269,29 @@ def test_every_trainable_tensor_gets_a_gradient(name, workspace):
     after = stored(workspace, name)
     fresh = {
         f"{network}.{weight}": tensor.tolist()
-        for network in SETUPS[name].networks
+        for network in trained(name)
         for weight, tensor in workspace.describe(network).build(seed=1).named_parameters()
     }
-    assert [key for key, value in fresh.items() if value == after[key]] == []
+    assert [key for key, value in fresh.items() if value == after[key]] == list(SETUPS[name].idle)
 
 
 @every_learner
 def test_stored_weights_give_the_same_results_as_those_that_were_learned(name, workspace):
-    options = {"strategy": name, "batchSize": 8, "maxIterations": 3, "tag": "t"}
+    learn(workspace, name, maxIterations=1)
+    setup, options = SETUPS[name], {"strategy": name, "batchSize": 8, "maxIterations": 3, "tag": "t"}
     run = LearnRun(
-        prepare(workspace.folder, SETUPS[name].networks, SETUPS[name].dataset, options), LearnWatcher()
+        prepare(workspace.folder, setup.networks, setup.dataset, {**options, **setup.options}), LearnWatcher()
     )
     run.run()
-    for network, graph in run.learning.items():
-        deployed = workspace.deploy(network, tag="t")
-        samples = torch.rand(3, *deployed.input_dims)
+    for network in trained(name):
+        deployed, graph = workspace.deploy(network, tag="t").module, run.learning[network].eval()
+        samples = [torch.rand(3, *shape) for shape in graph.inputs.values()]
         with torch.inference_mode():
-            assert deployed.forward(samples).tolist() == graph.eval()(samples).tolist()
+            assert numbers(deployed(*samples)) == numbers(graph(*samples))
+
+
+def numbers(results: torch.Tensor | tuple[torch.Tensor, ...]) -> list:
+    return [value.tolist() for value in (results if isinstance(results, tuple) else (results,))]
 
 
 @every_learner
@@ -198,7 +307,7 @@ def test_networks_that_do_not_fit_are_found_before_anything_runs(name, workspace
         learn(workspace, name, watcher=Watcher(), **setup.misfit)
     assert str(fault.value) == setup.text
     assert started == []
-    assert not workspace.folder.models.exists()
+    assert [network for network in setup.networks if workspace.store.has(network, "t")] == []
 
 
 @every_learner
@@ -217,17 +326,98 @@ def test_its_evaluation_ships_and_judges_the_same_networks(name):
     for labels in (None, ["a", "b"]):
         evaluation = learner.evaluation_for(labels)
         assert SHIPPED[evaluation].kind == EVALUATION
-        assert len(strategy_class(evaluation).roles) == len(learner.roles)
+        assert len(strategy_class(evaluation).roles) == len(learner.roles) - len(learner.untrained)
 
 
 @every_learner
 def test_its_weights_can_be_evaluated_without_naming_a_strategy(name, workspace):
     learn(workspace, name)
     setup = SETUPS[name]
-    found = workspace.evaluate(list(setup.networks), setup.dataset, tag="t", range="0:20")
+    found = workspace.evaluate(trained(name), setup.dataset, tag="t", range="0:20")
     assert found.size == 20
     assert found.strategy in SHIPPED
     assert all(torch.tensor(value).isfinite() for value in found.metrics.values())
+
+
+# ------------------------------------------------------------------------------------------ single updates
+
+
+def by_hand(workspace: Workspace, name: str) -> tuple[dianne.LearningStrategy, HandmadeJob]:
+    """A strategy with the networks of its setup in the modes that the engine gives them, before `setup`."""
+    kind, setup = strategy_class(name), SETUPS[name]
+    networks = tuple(workspace.describe(network).build(seed=1) for network in setup.networks)
+    for network, role in zip(networks, kind.roles, strict=True):
+        network.train(role not in kind.untrained)
+    data = workspace.dataset("Small").select(SMALL)
+    preset = kind.defaults_for(data.labels)
+    options = {**preset, **setup.options}
+    known = {key: value for key, value in options.items() if key in keys(kind.Options)}
+    data = replace(data, autoencode=preset.get("autoencode", False))
+    return kind(), HandmadeJob(networks, kind.Options(**known), data)
+
+
+def weights(network: nn.Module) -> dict[str, list]:
+    return {weight: tensor.tolist() for weight, tensor in network.named_parameters()}
+
+
+@every_learner
+def test_each_update_changes_every_weight_that_it_trains_and_no_other(name, workspace):
+    strategy, job = by_hand(workspace, name)
+    before: list[dict[str, list]] = []
+    faults, ran = [], set()
+
+    def remember(_: int) -> None:
+        before[:] = [weights(network) for network in job.networks]
+
+    def compare(position: int) -> None:
+        ran.add(position)
+        for network, old in zip(job.networks, before, strict=True):
+            trains = any(network is one for one in job.updates[position])
+            for weight, value in weights(network).items():
+                place = f"{network.network}.{weight}"
+                if (value != old[weight]) is not (trains and place not in SETUPS[name].idle):
+                    faults.append((position, place, trains))
+
+    job.before, job.after = remember, compare
+    strategy.setup(job)
+    for i in range(2):
+        strategy.process_iteration(i)
+    assert faults == []
+    assert ran == set(range(len(job.updates)))
+    assert {network.network for update in job.updates for network in update} == set(trained(name))
+
+
+@every_learner
+def test_networks_run_in_the_mode_that_they_were_given(name, workspace):
+    strategy, job = by_hand(workspace, name)
+    modes: dict[str, set[bool]] = {}
+    for network in job.networks:
+        for module in network.modules():
+            module.register_forward_hook(
+                lambda module, *_, name=network.network: modes.setdefault(name, set()).add(module.training)
+            )
+    strategy.setup(job)
+    for i in range(2):
+        strategy.process_iteration(i)
+    assert modes == {network: {network in trained(name)} for network in SETUPS[name].networks}
+
+
+@every_learner
+def test_the_loss_can_be_computed_again_without_gradients(name, workspace):
+    strategy, job = by_hand(workspace, name)
+    losses = []
+    declare = job.update
+
+    def update(loss, trains):
+        losses.append(loss)
+        return declare(loss, trains)
+
+    job.update = update
+    strategy.setup(job)
+    batch = next(job.batches)
+    with torch.no_grad():
+        for loss in losses:
+            assert torch.isfinite(loss(batch)["loss"])
 
 
 # ------------------------------------------------------------------------------------------- all strategies

@@ -165,6 +165,13 @@ def test_the_importance_weighted_bound_is_the_mean_of_weights_in_the_log(samples
     }
 
 
+def test_beta_weighs_the_divergence_in_the_importance_weighted_bound_too():
+    one, other = (values(made(bound="IWAE", beta=beta).loss(whole(DATA))) for beta in (0, 3))
+    plain = values(made(bound="IWAE").loss(whole(DATA)))
+    assert one["loss"] == pytest.approx(one["reconstruction"], rel=1e-5)
+    assert other["loss"] - one["loss"] == pytest.approx(3 * (plain["loss"] - one["loss"]), rel=1e-4)
+
+
 def test_with_one_latent_point_the_importance_weighted_bound_is_one_estimate_of_the_other():
     strategy = made(bound="IWAE")
     expected = -log_weights(strategy, 1).mean().item()

@@ -214,7 +214,6 @@ class LearnRun:
             metrics=metrics,
             labels=self.labels,
             dataset={"name": job.described.name, "fingerprint": self.fingerprint},
-            labels=self.labels,
             versions={
                 "dianne": importlib.metadata.version("dianne"),
                 "torch": str(torch.__version__),
