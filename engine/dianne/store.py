@@ -58,7 +58,6 @@ class Manifest:
         metrics: what an evaluation found, by name; the first is the one by which TAG@best is chosen.
         labels: names of the classes, or the characters, of the data.
         dataset: name and fingerprint of the data.
-        labels: names of the data's classes, such as the characters of a text.
         versions: of dianne, torch and python.
         created: when, ISO 8601 in UTC.
         parent: the manifest that the tag named before, or the one that the weights started from.

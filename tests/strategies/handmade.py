@@ -9,6 +9,7 @@ from torch import Tensor, nn, optim
 
 from dianne import Batch, Dataset, Job, LearningStrategy, plugins
 from dianne.criteria import CRITERIA, Criterion
+from dianne.data.sequences import SequenceSampler
 from dianne.workspace import Folder
 
 REPOSITORY = Folder(Path(__file__).parents[2])
@@ -47,6 +48,9 @@ class HandmadeJob(Job):
 
     def criterion(self) -> Criterion:
         return self.measure or CRITERIA.get(self.options.criterion)()
+
+    def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Any:
+        return SequenceSampler(self.dataset, 4, length, 5, carry, from_start)
 
     def note(self, message: str) -> None:
         if message not in self.notes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn, optim
+from torch import nn
 
 from dianne import Workspace, plugins
 from dianne.data.dataset import Dataset
@@ -13,10 +13,13 @@ from dianne.errors import ConfigError, UsageError
 from dianne.evaluation.evaluator import evaluate
 from dianne.jobs.learn import prepare
 from dianne.learning.job import LearnJob, Rehearsal
+from dianne.learning.methods import METHODS
+from dianne.learning.trainer import Trainer
 from dianne.network.graph import Graph
 from dianne.plugins import EVALUATION, LEARNING
 from dianne.workspace import Folder
 
+SGD = METHODS.get("SGD")
 REPOSITORY = Folder(Path(__file__).parents[2])
 TEXT = "the cat sat on the mat, and that cat is fat. " * 12
 LAYER = """
@@ -87,7 +90,11 @@ def set_up(graph: Graph, data: Dataset, rate: float = 0.1, **options):
     found = plugins.find(REPOSITORY, "BPTTLearningStrategy", LEARNING)
     strategy = found()
     job = LearnJob(
-        (graph,), found.Options(**options), data, 1, lambda net: optim.SGD(net.parameters(), lr=rate)
+        (graph,),
+        found.Options(**options),
+        data,
+        1,
+        lambda net: Trainer(net, (SGD, SGD.Options(learning_rate=rate))) if rate else None,
     )
     strategy.setup(job)
     return strategy, job
@@ -182,7 +189,7 @@ def test_numbers_are_learned_with_another_criterion(workspace):
 
 def test_a_validation_set_is_judged_while_it_learns(workspace):
     result = learned(workspace, "Layer", trainSet="0:300", validationSet="300:400", validationInterval=2)
-    assert list(result.validations) == [2]
+    assert list(result.validations) == [2, 3]
     assert result.validations[2].size == 100
     assert "perplexity" in result.validations[2].metrics
 

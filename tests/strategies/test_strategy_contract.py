@@ -116,10 +116,10 @@ class Setup:
     networks: dict[str, str]
     misfit: dict[str, int]
     text: str
-    dataset: str = "Small"
     options: dict[str, Any] = field(default_factory=dict)
     helper: str | None = None
     idle: tuple[str, ...] = ()
+    dataset: str = "Small"
 
 
 SETUPS = {
@@ -127,7 +127,7 @@ SETUPS = {
         {"Reader": READER},
         {"letters": 7},
         "Reader.letters takes samples of [3, 7], got [50, 5]",
-        "Text",
+        dataset="Text",
     ),
     "FeedForwardLearningStrategy": Setup(
         {"Classifier": CLASSIFIER},
