@@ -12,7 +12,8 @@ import pytest
 from command import DIANNE, Run
 
 SHIPPED = (
-    "strategies: ClassificationEvaluationStrategy, CriterionEvaluationStrategy, FeedForwardLearningStrategy, "
+    "strategies: BPTTLearningStrategy, ClassificationEvaluationStrategy, CriterionEvaluationStrategy, "
+    "FeedForwardLearningStrategy, PerplexityEvaluationStrategy, "
     "VariationalAutoEncoderEvaluationStrategy, VariationalAutoEncoderLearningStrategy"
 )
 
