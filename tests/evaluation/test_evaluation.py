@@ -1,11 +1,13 @@
 """Evaluation: numbers on hand-made results, whatever the size of a batch."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dianne import Evaluation, EvaluationStrategy, Means, UsageError, Workspace, plugins
 from dianne.data.dataset import Dataset
@@ -186,6 +188,15 @@ def autoencoded() -> Dataset:
     return Dataset("Seventeen", seventeen().inputs, torch.zeros(17), autoencode=True)
 
 
+class Forgetful(nn.Module):
+    """Foretells that all goes on as it is, whatever came before."""
+
+    stateful = True
+
+    def unroll(self, input: Tensor, state: dict[str, Tensor] | None) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: ARG002
+        return functional.dropout(input * 2, 0.5, self.training).log_softmax(-1), {}
+
+
 def halved() -> Dataset:
     return Dataset("Seventeen", seventeen().inputs, torch.arange(17) % 2.0)
 
@@ -228,6 +239,7 @@ SETUPS = {
     "WassersteinEvaluationStrategy": ([MAKER, Single()], seventeen()),
     "ClassificationEvaluationStrategy": ([nn.Dropout(0.5)], seventeen()),
     "CriterionEvaluationStrategy": ([nn.Dropout(0.5)], seventeen()),
+    "PerplexityEvaluationStrategy": ([Forgetful()], replace(seventeen(), sequential=True)),
     "VariationalAutoEncoderEvaluationStrategy": ([Encoder(), Decoder()], autoencoded()),
 }
 every_evaluation = pytest.mark.parametrize("name", SETUPS)

@@ -162,7 +162,7 @@ def test_an_evaluation_strategy_does_not_learn(workspace):
     assert fault_of(workspace, "Net", "Iris", strategy="ClassificationEvaluation") == (
         "there is no LearningStrategy 'ClassificationEvaluation' in "
         f"{workspace.folder.root}/strategies/ or among those that ship; "
-        "strategies: FeedForward, VariationalAutoEncoder"
+        "strategies: BPTT, FeedForward, VariationalAutoEncoder"
     )
     assert fault_of(workspace, "Net", "Iris", strategy="ClassificationEvaluationStrategy") == (
         "ClassificationEvaluationStrategy is an EvaluationStrategy, and this needs a LearningStrategy"
