@@ -180,8 +180,8 @@ class _Binder:
                     self._add_choice(key, value, mark, consumer)
 
     def _add_choice(self, key: str, value: Any, mark: Choice, consumer: Consumer) -> None:
-        for _, component in mark.registry.items():
-            self.not_chosen.update(keys(component.Options))
+        for name in mark.registry:
+            self.not_chosen.update(keys(mark.registry.get(name).Options))
         if not mark.each_network:
             name = f"{consumer.aims[0]}.{value}" if consumer.aims else value
             self.add(Consumer(name, mark.registry.get(value).Options, consumer.aims))
