@@ -25,8 +25,9 @@ class GANLearningStrategy(LearningStrategy):
     J_G = mean_i [ criterion(D(G(z_i')), generatorTarget) ], z and z' standard normal
 
     The discriminator is updated first, with samples of the generator through which no gradient flows; then
-    the generator, with noise of its own. The criterion is BCE, in nats; MSE gives the least-squares GAN of
-    Mao et al. (2017). Targets inside 0 to 1 are the label smoothing of Salimans et al. (2016).
+    the generator, with noise of its own. The criterion is BCE, in nats; MSE with a discriminator that ends
+    without Sigmoid gives the least-squares GAN of Mao et al. (2017). Targets inside 0 to 1 are the label
+    smoothing of Salimans et al. (2016).
     """
 
     roles = ("generator", "discriminator")

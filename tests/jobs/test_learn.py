@@ -7,6 +7,7 @@ import torch
 
 import dianne
 from dianne import UsageError, Workspace, plugins
+from dianne.errors import suggest
 from dianne.jobs.learn import LearnWatcher, PreparedLearn, prepare
 from dianne.jobs.learn_run import LearnRun
 from dianne.learning.update import DivergedError
@@ -159,10 +160,12 @@ def test_one_network_named_twice_is_refused(workspace):
 
 
 def test_an_evaluation_strategy_does_not_learn(workspace):
+    ships = plugins.strategies(workspace.folder).values()
+    learners = [file.name.removesuffix("LearningStrategy") for file in ships if file.kind == plugins.LEARNING]
     assert fault_of(workspace, "Net", "Iris", strategy="ClassificationEvaluation") == (
         "there is no LearningStrategy 'ClassificationEvaluation' in "
-        f"{workspace.folder.root}/strategies/ or among those that ship; "
-        "strategies: BPTT, FeedForward, VariationalAutoEncoder"
+        f"{workspace.folder.root}/strategies/ or among those that ship"
+        f"{suggest('ClassificationEvaluation', learners, 'strategies')}"
     )
     assert fault_of(workspace, "Net", "Iris", strategy="ClassificationEvaluationStrategy") == (
         "ClassificationEvaluationStrategy is an EvaluationStrategy, and this needs a LearningStrategy"
