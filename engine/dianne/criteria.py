@@ -93,8 +93,8 @@ def _of_torch(name: str) -> type[Criterion]:
         Options = options_of(kind, Options, given)
 
         def loss(self, output: Tensor, target: Tensor) -> Tensor:
-            between = kind(reduction="none", **arguments_of(kind, self.options))
             try:
+                between = kind(reduction="none", **arguments_of(kind, self.options))
                 losses: Tensor = between(output, target.argmax(1) if by_class else target)
             except (RuntimeError, ValueError) as error:
                 if "meta" in str(error):  # it looked at values in a rehearsal, where there are none

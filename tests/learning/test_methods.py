@@ -55,6 +55,75 @@ def test_a_weight_takes_the_golden_steps(name, options, steps):
     assert trace(name, GRADIENTS[: len(steps)], **options) == pytest.approx(steps, rel=5e-6)
 
 
+@pytest.mark.parametrize(
+    ("options", "updates", "last"),
+    [
+        ({"learningRate": 0.1, "decayRate": 0.5, "decayType": "EXPONENTIAL"},
+         [-0.05, 0.01516327, -0.003678795], 0.9614844),
+        ({"learningRate": 0.1, "decayRate": 0.04, "decayType": "LINEAR", "minLearningRate": 0.05},
+         [-0.05, 0.015, -0.005], 0.96),
+        ({"learningRate": 0.1, "decayRate": 0.5, "minLearningRate": 0.1}, [-0.05, 0.025, -0.01], 0.965),
+    ],
+)  # fmt: skip
+def test_a_falling_rate_takes_the_golden_steps(options, updates, last):
+    method = METHODS.get("SGD")
+    chosen = method.Options.model_validate(options)
+    weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = method.build([weight], chosen)
+    values = [weight.item()]
+    for iteration, gradient in enumerate(GRADIENTS):
+        method.set_rate(optimizer, chosen, method.rate(chosen, iteration))
+        weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+        values.append(weight.item())
+    assert [after - before for before, after in pairwise(values)] == pytest.approx(updates, rel=5e-6)
+    assert values[-1] == pytest.approx(last, rel=1e-6)
+
+
+def test_the_kind_of_fall_is_understood_in_any_case():
+    assert METHODS.get("SGD").Options(decay_type="linear").decay_type == "LINEAR"
+
+
+@pytest.mark.parametrize("kind", ["EXPONENTIAL", "LINEAR"])
+def test_a_rate_never_falls_below_its_least(kind):
+    method = METHODS.get("SGD")
+    options = method.Options(learning_rate=0.1, decay_rate=0.01, decay_type=kind, min_learning_rate=0.05)
+    rates = [method.rate(options, iteration) for iteration in (0, 1, 10, 10_000_000)]
+    assert rates == sorted(rates, reverse=True)
+    assert (rates[0], rates[-1]) == (pytest.approx(0.1), 0.05)
+
+
+def test_a_rate_cannot_fall_upwards():
+    text = "expected at most the learningRate 0.01, found 0.05"
+    with pytest.raises(ValidationError, match=text):
+        METHODS.get("SGD").Options(min_learning_rate=0.05)
+
+
+def test_l2_takes_its_share_whatever_the_rate_has_fallen_to():
+    method = METHODS.get("SGD")
+    options = method.Options(learning_rate=0.1, decay_rate=1.0, l2=0.1)
+    weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = method.build([weight], options)
+    for iteration in range(5):
+        method.set_rate(optimizer, options, method.rate(options, iteration))
+        weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+    assert weight.item() == pytest.approx(0.9**5)
+
+
+def test_decoupled_decay_follows_the_learning_rate_and_l2_does_not():
+    """ADAMW's weightDecay is a share times the learning rate: w <- w (1 - learningRate weightDecay)."""
+    assert trace("ADAMW", (0.0,), learningRate=0.5, weightDecay=0.1) == pytest.approx([-0.05])
+    assert trace("ADAMW", (0.0,), learningRate=0.1, weightDecay=0.1) == pytest.approx([-0.01])
+    assert trace("ADAMW", (0.0,), learningRate=0.1, weightDecay=0.0, l2=0.1) == pytest.approx([-0.1])
+
+
+def test_without_decay_adamw_is_adam():
+    assert trace("ADAMW", weightDecay=0.0) == pytest.approx(trace("ADAM"))
+    assert trace("ADAMW") == pytest.approx(trace("ADAMW", weightDecay=0.01))
+    assert trace("ADAMW") != pytest.approx(trace("ADAM"), rel=1e-6)
+
+
 @every_method
 def test_a_quadratic_gets_smaller(name):
     weight = nn.Parameter(torch.tensor([3.0, -2.0, 0.5]))

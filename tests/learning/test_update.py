@@ -1,11 +1,13 @@
 """Updates: one loss, one step of the networks that it trains."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
 
+from dianne import Workspace
 from dianne.data.dataset import Dataset
 from dianne.errors import UsageError
 from dianne.learning.job import LearnJob, Rehearsal
@@ -171,3 +173,124 @@ def drawn(seed: int, noise: int = 0) -> list[list[float]]:
 
 def test_batches_follow_the_seed_and_nothing_else():
     assert drawn(seed=1) == drawn(seed=1, noise=100) != drawn(seed=2)
+
+
+# -------------------------------------------------------------------------------- gradients and accumulation
+
+
+def test_only_the_networks_that_an_update_trains_have_gradients():
+    critic, actor = nn.Linear(1, 1), nn.Linear(4, 1)
+    job = job_of(critic, actor)
+    act = job.update(lambda: {"loss": critic(actor(DATA.inputs)).mean()}, trains=(actor,))
+    act()
+    assert [weight.grad for weight in critic.parameters()] == [None, None]
+    assert all(weight.grad is not None for weight in actor.parameters())
+
+
+def test_gradients_of_fixed_weights_stay_none():
+    network = nn.Linear(4, 1)
+    network.bias.requires_grad_(False)
+    job_of(network).update(lambda: {"loss": network(DATA.inputs).mean()}, trains=(network,))()
+    assert network.bias.grad is None
+    assert network.weight.grad is not None
+
+
+def test_an_update_of_networks_that_are_all_fixed_gives_its_terms():
+    network = nn.Linear(4, 1).requires_grad_(False)
+    job = LearnJob((network,), GradientOptions(), DATA, 1, lambda _: None)
+    before = state(network)
+    terms = job.update(lambda: {"loss": network(DATA.inputs).mean()}, trains=(network,))()
+    assert terms["loss"].item() == pytest.approx(network(DATA.inputs).mean().item())
+    assert state(network) == before
+
+
+@pytest.mark.parametrize("name", ["kl", "loss"])
+def test_a_term_that_is_no_finite_number_leaves_the_weights_alone(name):
+    network = nn.Linear(4, 1)
+    before = state(network)
+
+    def loss():
+        return {"loss": network(DATA.inputs).sum(), "kl": torch.zeros(()), name: torch.tensor(float("nan"))}
+
+    with pytest.raises(DivergedError) as fault:
+        job_of(network).update(loss, trains=(network,))()
+    assert str(fault.value) == {"loss": "the loss is nan", "kl": "the term 'kl' of the loss is nan"}[name]
+    assert state(network) == before
+
+
+def accumulating(network: nn.Module, count: int) -> LearnJob:
+    return LearnJob((network,), GradientOptions(), DATA, 1, trainer, accumulate=count)
+
+
+def test_weights_change_after_so_many_calls_by_the_mean_of_the_gradients():
+    network = nn.Linear(4, 1)
+    update = accumulating(network, 3).update(lambda scale: {"loss": scale * network.bias.sum()}, (network,))
+    biases = [network.bias.item()]
+    for scale in (1.0, 2.0, 6.0, 30.0, 0.0, 0.0):
+        update(scale)
+        biases.append(network.bias.item())
+    steps = [after - before for before, after in pairwise(biases)]
+    assert steps == pytest.approx([0, 0, -0.3, 0, 0, -1.0], abs=1e-6)
+
+
+def test_terms_are_those_of_a_batch_and_not_of_its_share():
+    network = nn.Linear(4, 1)
+    update = accumulating(network, 4).update(lambda: {"loss": network.bias.sum() * 0 + 8}, (network,))
+    assert update()["loss"].item() == 8
+
+
+def test_gradients_of_before_a_retry_do_not_count():
+    network = nn.Linear(4, 1)
+    job = accumulating(network, 2)
+    update = job.update(lambda scale: {"loss": scale * network.bias.sum()}, (network,))
+    start = network.bias.item()
+    update(100.0)
+    job.begin_again(0.5)
+    job.begin(0)
+    update(1.0)
+    assert network.bias.item() == start
+    update(1.0)
+    assert network.bias.item() == pytest.approx(start - 0.05)
+
+
+def test_two_updates_of_one_network_cannot_accumulate():
+    network = nn.Linear(4, 1)
+    job = accumulating(network, 2)
+    job.update(dict, (network,))
+    with pytest.raises(UsageError) as fault:
+        job.update(dict, (network,))
+    assert str(fault.value) == (
+        "accumulate=2: two updates of this strategy train the same network, so their gradients cannot be "
+        "told apart; leave accumulate out"
+    )
+
+
+NETWORK = """
+modules:
+  features: {type: Input, shape: [4]}
+  hidden: {type: Linear, output: 5}
+  tanh: {type: Tanh}
+  scores: {type: Linear, output: 3}
+  classes: {type: LogSoftmax}
+  output: {type: Output}
+"""
+
+
+@pytest.mark.parametrize("method", ["SGD", "ADAM"])
+def test_four_batches_of_8_are_one_of_32(tmp_path, method):
+    for file, text in {
+        "networks/Net.yaml": NETWORK,
+        "datasets/Iris.yaml": "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}",
+    }.items():
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text(text)
+    workspace, found = Workspace(tmp_path), {}
+    given = {"seed": 1, "sampling": "SEQUENTIAL", "method": method, "range": "0:128"}
+    for tag, size, count in (("small", 8, 4), ("large", 32, 1), ("other", 8, 1)):
+        workspace.learn(
+            "Net", "Iris", tag=tag, batchSize=size, accumulate=count, maxIterations=12 * count, **given
+        )
+        found[tag] = workspace.store.weights(workspace.store.manifest("Net", tag))
+    for name, weight in found["large"].items():
+        torch.testing.assert_close(found["small"][name], weight, rtol=0, atol=1e-6)
+        assert not torch.allclose(found["other"][name], weight, rtol=0, atol=1e-4)
