@@ -169,7 +169,7 @@ def conv_autoencoder(run: Experiment) -> None:
     networks = "CodeEncoder,CodeDecoder MNIST tag=ae"
     run.row("reconstruction on the test images", f"{run.evaluate(networks)['BCE']:.2f} nats")
     # Positions among the test images: two eights that are written in different ways.
-    run.draw(f"interpolate {networks} from=61 to=84", "conv_homotopy")
+    run.draw(f"interpolate {networks} from=61 to=257", "conv_homotopy")
     codes, mixed = seen_as(run.folder, "CodeEncoder", "CodeDecoder", "ae", 8, HERE / "lenet5")
     run.row("half-way images between eights that LeNet5 sees as eights: codes", f"{codes:.1%}")
     run.row("the same, mixed pixel by pixel", f"{mixed:.1%}")
@@ -211,7 +211,7 @@ def classics(run: Experiment) -> None:
         run.row(f"VAE: {name}", f"{value:.2f} nats")
     run.draw("manifold Decoder tag=vae", "vae_manifold")
     for title, job, generator, tag in (
-        ("GAN", "gan.yaml", "Generator", "gan"),
+        ("GAN", "gan.yaml", "ConvDecoder", "gan"),
         ("VAE-GAN", "vae_gan.yaml", "Decoder", "vaegan"),
     ):
         run.learn(job)

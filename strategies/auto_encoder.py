@@ -17,6 +17,7 @@ class AutoEncoderLearningStrategy(LearningStrategy):
     """
 
     roles = ("encoder", "decoder")
+    example = {"networks": "Encoder,Decoder", "dataset": "MNIST", "Decoder.latentDims": 4}
     defaults = {"autoencode": True}
     evaluation = "ReconstructionEvaluationStrategy"
 

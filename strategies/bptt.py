@@ -34,6 +34,7 @@ class BPTTLearningStrategy(LearningStrategy):
     """
 
     roles = ("network",)
+    example = {"networks": "CharLSTM", "dataset": "Shakespeare", "backpropAll": True}
     evaluation = "PerplexityEvaluationStrategy"
 
     class Options(Declared):

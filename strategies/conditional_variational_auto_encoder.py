@@ -38,6 +38,7 @@ class ConditionalVariationalAutoEncoderLearningStrategy(LearningStrategy):
     """
 
     roles = ("encoder", "decoder", "classifier")
+    example = {"networks": "Encoder,Decoder,MLP", "dataset": "MNIST", "Decoder.latentDims": 12}
     evaluation = "ConditionalVariationalAutoEncoderEvaluationStrategy"
 
     class Options(GradientOptions):

@@ -31,6 +31,10 @@ class GANLearningStrategy(LearningStrategy):
     """
 
     roles = ("generator", "discriminator")
+    example = {
+        "networks": "ConvDecoder,Discriminator", "dataset": "MNIST", "latentDims": 64,
+        "learningRate": 0.0002, "beta1": 0.5,
+    }  # fmt: skip
     evaluation = "GANEvaluationStrategy"
 
     class Options(GradientOptions):

@@ -34,6 +34,7 @@ class LabelVariationalAutoEncoderLearningStrategy(LearningStrategy):
     """
 
     roles = ("encoder", "decoder")
+    example = {"networks": "Encoder,Decoder", "dataset": "MNIST", "Decoder.latentDims": 12}
     evaluation = "LabelVariationalAutoEncoderEvaluationStrategy"
 
     class Options(GradientOptions):

@@ -32,6 +32,7 @@ class TargetLearningStrategy(LearningStrategy):
     """
 
     roles = ("trainee", "target")
+    example = {"networks": "MLP,LeNet5", "dataset": "MNIST", "target.initTag": "lenet5"}
     untrained = ("target",)
 
     class Options(GradientOptions):

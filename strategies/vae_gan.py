@@ -36,6 +36,10 @@ class VAEGANLearningStrategy(LearningStrategy):
     """
 
     roles = ("encoder", "generator", "discriminator")
+    example = {
+        "networks": "Encoder,Decoder,FeatureDiscriminator", "dataset": "MNIST", "latentDims": 16,
+        "learningRate": 0.0003, "beta1": 0.5,
+    }  # fmt: skip
     evaluation = "VAEGANEvaluationStrategy"
 
     class Options(GradientOptions):

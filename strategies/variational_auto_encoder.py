@@ -46,6 +46,7 @@ class VariationalAutoEncoderLearningStrategy(LearningStrategy):
     """
 
     roles = ("encoder", "decoder")
+    example = {"networks": "Encoder,Decoder", "dataset": "MNIST", "latentDims": 2}
     defaults = {"autoencode": True, "maxIterations": 5000}
     evaluation = "VariationalAutoEncoderEvaluationStrategy"
 

@@ -36,6 +36,7 @@ class WGANLearningStrategy(LearningStrategy):
     """
 
     roles = ("generator", "critic")
+    example = {"networks": "Generator,Critic", "dataset": "MNIST"}
     defaults = {"learningRate": 1e-4}
     evaluation = "WassersteinEvaluationStrategy"
 

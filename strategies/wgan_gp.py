@@ -36,6 +36,7 @@ class WGANGPLearningStrategy(LearningStrategy):
     """
 
     roles = ("generator", "critic")
+    example = {"networks": "Generator,Critic", "dataset": "MNIST"}
     defaults = {"learningRate": 1e-4, "beta1": 0.5, "beta2": 0.9}
     evaluation = "WassersteinEvaluationStrategy"
 

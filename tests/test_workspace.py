@@ -2,7 +2,7 @@
 
 import pytest
 
-from dianne.errors import UsageError
+from dianne.errors import MANY, UsageError
 from dianne.workspace import Folder, shipped
 
 
@@ -81,7 +81,8 @@ def test_a_name_that_is_nowhere_is_refused_with_the_nearest(folder, kind, name, 
 def test_a_name_near_to_none_gets_all_names(folder):
     with pytest.raises(UsageError) as fault:
         folder.find("networks", "Qqq")
-    names = ", ".join(sorted(folder.files("networks"), key=str.lower))
+    known = sorted(folder.files("networks"), key=str.lower)
+    names = ", ".join([*known[:MANY], "…"])
     assert str(fault.value) == (
         f"there is no network 'Qqq' in networks/ or among those that ship; known: {names}"
     )

@@ -50,7 +50,7 @@ class HandmadeJob(Job):
         return self.measure or CRITERIA.get(self.options.criterion)()
 
     def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Any:
-        return SequenceSampler(self.dataset, 4, length, 5, carry, from_start)
+        return SequenceSampler(self.dataset, 4, length, 5, carry, from_start)  # of text, not of images
 
     def note(self, message: str) -> None:
         if message not in self.notes:

@@ -348,7 +348,8 @@ def by_hand(workspace: Workspace, name: str) -> tuple[dianne.LearningStrategy, H
     networks = tuple(workspace.describe(network).build(seed=1) for network in setup.networks)
     for network, role in zip(networks, kind.roles, strict=True):
         network.train(role not in kind.untrained)
-    data = workspace.dataset("Small").select(SMALL)
+    data = workspace.dataset(setup.dataset)
+    data = data if data.sequential else data.select(SMALL)
     preset = kind.defaults_for(data.labels)
     options = {**preset, **setup.options}
     known = {key: value for key, value in options.items() if key in keys(kind.Options)}
@@ -414,7 +415,7 @@ def test_the_loss_can_be_computed_again_without_gradients(name, workspace):
 
     job.update = update
     strategy.setup(job)
-    batch = next(job.batches)
+    batch = next(job.sequences(3) if job.dataset.sequential else job.batches)
     with torch.no_grad():
         for loss in losses:
             assert torch.isfinite(loss(batch)["loss"])

@@ -29,7 +29,7 @@ from dianne.network.network import Network
 from dianne.plugins import user_code
 from dianne.workspace import Folder
 
-ITERATIONS = 3
+ITERATIONS = 2
 SAMPLES = 64
 FALLBACK_CLASSES = 10  # of the made-up data, where no network says how many
 
@@ -199,8 +199,9 @@ class _Attempt:
             raise UsageError(f"process_iteration must return a LearnProgress, found {found}")
         for update in self.learn_job.updates:
             for weight in update.weights:
-                size = 0.0 if weight.grad is None else float(weight.grad.abs().sum())
-                self.gradients[id(weight)] = self.gradients.get(id(weight), 0.0) + size
+                if weight.grad is not None:
+                    size = float(weight.grad.abs().sum())
+                    self.gradients[id(weight)] = self.gradients.get(id(weight), 0.0) + size
         terms = checked_terms(progress.terms)
         refuse_infinite(terms)
         return float(terms["loss"])
@@ -217,9 +218,9 @@ class _Attempt:
             missing = [
                 name
                 for name, weight in graph.named_parameters()
-                if weight.requires_grad and not self.gradients.get(id(weight))
+                if weight.requires_grad and id(weight) not in self.gradients
             ]
-            if missing and len(missing) == len(list(graph.parameters())):
+            if member.trains and not any(self.gradients.get(id(weight)) for weight in graph.parameters()):
                 found.append(f"{member.role}: gets no gradient at all; is the loss cut off from it?")
             else:
                 found += [f"{member.role}.{name}: gets no gradient" for name in missing]
