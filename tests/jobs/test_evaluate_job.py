@@ -240,3 +240,222 @@ class CuriousEvaluationStrategy(EvaluationStrategy):
 ''')
     assert learned.evaluate("Net", "Iris", tag="t", strategy="Curious").metrics == {"seen": 0}
     assert torch.is_grad_enabled()
+
+
+# ------------------------------------------------------------------------------------------- keeping the best
+
+
+TOLD = '''
+from pathlib import Path
+
+from dianne import Evaluation, EvaluationStrategy
+
+
+class ToldEvaluationStrategy(EvaluationStrategy):
+    """Is told its numbers by a file."""
+
+    larger_is_better = LARGER
+
+    def setup(self, job):
+        pass
+
+    def process_batch(self, batch):
+        pass
+
+    def result(self):
+        names = (Path(__file__).parent / "numbers").read_text().split()
+        return Evaluation(1, {name: float(value) for name, value in zip(names[::2], names[1::2])})
+'''
+
+
+def told(workspace: Workspace, numbers: str, larger: bool = False, tag: str = "t", **options) -> str:
+    """Judge by numbers as "error 0.5"; gives the tag under which the weights were kept, or ""."""
+    folder = workspace.folder.root / "strategies"
+    folder.mkdir(exist_ok=True)
+    (folder / "told.py").write_text(TOLD.replace("LARGER", str(larger)))
+    (folder / "numbers").write_text(numbers)
+    return workspace.evaluate("Net", "Iris", tag=tag, strategy="Told", **options).stored
+
+
+def best(workspace: Workspace) -> dict[str, float]:
+    return workspace.tags("Net")["t@best"].metrics
+
+
+@pytest.mark.parametrize(
+    ("larger", "numbers", "kept"),
+    [(False, [3, 4, 2, 2], [True, False, True, False]), (True, [3, 4, 2, 4], [True, True, False, False])],
+)
+def test_weights_are_kept_if_they_are_better_than_what_is_there(learned, larger, numbers, kept):
+    found = [told(learned, f"value {number}", larger, storeIfBetter=True) for number in numbers]
+    assert found == ["t@best" if one else "" for one in kept]
+    assert best(learned) == {"value": max(numbers) if larger else min(numbers)}
+
+
+def test_kept_weights_are_those_that_were_judged(learned):
+    judged = learned.store.resolve("Net", "t")
+    told(learned, "value 3", storeIfBetter=True)
+    manifest, original = learned.tags("Net")["t@best"], learned.tags("Net")["t"]
+    assert (manifest.blob, manifest.iteration, manifest.job) == (
+        original.blob,
+        original.iteration,
+        original.job,
+    )
+    assert (manifest.parent, original.metrics) == (judged, {})
+    assert learned.evaluate("Net", "Iris", tag="t@best").size == 50
+
+
+def test_without_being_asked_nothing_is_kept(learned):
+    assert told(learned, "value 3") == ""
+    assert told(learned, "value 3", storeIfBetter=False) == ""
+    assert list(learned.tags("Net")) == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"storeIfSmallerThan": 3.1}, True),
+        ({"storeIfSmallerThan": 3}, False),
+        ({"storeIfLargerThan": 2.9}, True),
+        ({"storeIfLargerThan": 3}, False),
+        ({"storeIfLargerThan": 5, "storeIfSmallerThan": 3.1}, True),
+        ({"storeIfSmallerThan": 0}, False),
+    ],
+)
+def test_weights_are_kept_beyond_a_limit_whatever_is_there(learned, options, kept):
+    told(learned, "value 1", storeIfBetter=True)
+    assert told(learned, "value 3", **options) == ("t@best" if kept else "")
+    assert best(learned) == {"value": 3 if kept else 1}
+
+
+@pytest.mark.parametrize("key", ["storeIfBetter", "storeIfSmallerThan", "storeIfLargerThan"])
+def test_a_value_that_is_no_number_keeps_nothing(learned, key):
+    assert told(learned, "value nan", **{key: True if key == "storeIfBetter" else 0}) == ""
+
+
+def test_the_best_of_another_metric_is_not_compared(learned):
+    assert told(learned, "error 0.1", storeIfBetter=True) == "t@best"
+    assert told(learned, "value 3 error 5", storeIfBetter=True) == "t@best"
+    assert list(best(learned)) == ["value", "error"]
+    assert (
+        told(learned, "value 4 error 0", storeIfBetter=True) == ""
+    )  # by the first metric, not by the alphabet
+
+
+@pytest.mark.parametrize("tag", ["t@2", "t@ema", "t@best"])
+def test_the_best_is_one_for_all_weights_of_a_tag(learned, tag):
+    learned.learn("Net", "Iris", tag="t", maxIterations=2, storeInterval=1, ema=0.9, clean=True,
+                  validationSet="0:9", validationInterval=1)  # fmt: skip
+    assert told(learned, "value 3", tag=tag, storeIfBetter=True) == "t@best"
+    assert "@" not in "".join(name.removesuffix("@best") for name in learned.tags("Net") if "best" in name)
+
+
+def test_what_a_learn_job_kept_must_be_beaten(learned):
+    learned.learn("Net", "Iris", tag="t", maxIterations=60, hidden=5, validationSet="100:150", seed=1)
+    accuracy = best(learned)["accuracy"]
+    found = learned.evaluate("Net", "Iris", tag="t", storeIfBetter=True)
+    assert found.metrics["accuracy"] == accuracy
+    assert found.stored == ""
+
+
+def test_all_networks_are_kept_together(workspace):
+    job = {"strategy": "VariationalAutoEncoder", "maxIterations": 1, "hidden": 4, "tag": "vae", "seed": 1}
+    workspace.learn("Encoder,Decoder", "Digits", **job)
+    found = workspace.evaluate("Encoder,Decoder", "Digits", tag="vae", range="0:9", storeIfBetter=True)
+    assert found.stored == "vae@best"
+    for name in ("Encoder", "Decoder"):
+        assert workspace.tags(name)["vae@best"].metrics == found.metrics
+        assert list(workspace.tags(name)["vae@best"].metrics) == ["negative ELBO", "reconstruction", "kl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"storeIfBetter": "perhaps"}, "'storeIfBetter': expected true or false, found 'perhaps'"),
+        ({"storeIfSmallerThan": "x"}, "'storeIfSmallerThan': expected a number, found 'x'"),
+        ({"storeIfLargerThan": "nan"}, "'storeIfLargerThan': expected a finite number, found 'nan'"),
+        ({"storeIfLargerThan": "inf"}, "'storeIfLargerThan': expected a finite number, found 'inf'"),
+        ({"includeOutputs": "2"}, "'includeOutputs': expected true or false, found '2'"),
+        ({"seed": "-1"}, "'seed': expected at least 0, found '-1'"),
+        ({"storeIfBeter": "true"}, "'storeIfBeter': nothing here reads 'storeIfBeter'; did you mean "
+         "'storeIfBetter'?"),
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_are_refused(learned, options, problem):
+    assert fault_of(learned, "Net", "Iris", tag="t", **options) == (
+        f"evaluate: 1 problem\n  option {problem}"
+    )
+    assert list(learned.tags("Net")) == ["t"]
+
+
+# ----------------------------------------------------------------------------------------------- outputs
+
+
+def test_outputs_are_what_the_network_gives_for_every_sample_in_order(learned):
+    given = {"tag": "t", "includeOutputs": True}
+    results = learned.deploy("Net", tag="t").forward(learned.dataset("Iris", "test").inputs)
+    for size in (500, 7):
+        found = learned.evaluate("Net", "Iris", batchSize=size, **given)
+        torch.testing.assert_close(found.outputs, results)
+    assert learned.evaluate("Net", "Iris", tag="t").outputs is None
+
+
+def test_a_strategy_that_gives_nothing_has_no_outputs(learned):
+    told(learned, "value 3")
+    assert learned.evaluate("Net", "Iris", tag="t", strategy="Told", includeOutputs=True).outputs is None
+
+
+# ------------------------------------------------------------------------------------ what the learn job said
+
+
+def settings(workspace: Workspace, **options) -> dict[str, tuple]:
+    found = prepare(workspace.folder, "Copy", "Iris", {"tag": "t", **options}).bound.settings
+    return {setting.key: (setting.value, setting.origin) for setting in found}
+
+
+def test_the_options_of_a_criterion_are_those_of_the_job(learned):
+    given = {"criterion": "torch.nn.HuberLoss", "delta": 0.25, "autoencode": True, "batchSize": 8}
+    learned.learn("Copy", "Iris", tag="t", maxIterations=1, **given)
+    found = settings(learned)
+    assert found["criterion"] == ("torch.nn.HuberLoss", "tag t")
+    assert found["delta"] == (0.25, "tag t")
+    assert found["batchSize"] == (500, "default")  # of the evaluation, not of the job
+    assert settings(learned, delta="0.5")["delta"] == (0.5, "command line")
+    inputs = learned.dataset("Iris", "test").inputs
+    results = learned.deploy("Copy", tag="t").forward(inputs)
+    expected = torch.nn.functional.huber_loss(results, inputs, delta=0.25).item()
+    metrics = learned.evaluate("Copy", "Iris", tag="t").metrics
+    assert metrics == {"torch.nn.HuberLoss": pytest.approx(expected)}
+
+
+def test_another_criterion_does_not_take_the_options_of_the_jobs(learned):
+    given = {"criterion": "torch.nn.HuberLoss", "delta": 0.25, "autoencode": True, "batchSize": 8}
+    learned.learn("Copy", "Iris", tag="t", maxIterations=1, **given)
+    assert list(learned.evaluate("Copy", "Iris", tag="t", criterion="MSE").metrics) == ["MSE"]
+    assert "delta" not in settings(learned, criterion="MSE")
+
+
+# ------------------------------------------------------------------------------------------- older manifests
+
+
+def test_weights_of_the_first_format_are_judged_and_kept_in_the_new_one(learned):
+    import hashlib
+    import json
+
+    root = learned.folder.models
+    identifier = learned.store.resolve("Net", "t")
+    old = json.loads((root / "manifests" / identifier[:2] / f"{identifier}.json").read_text())
+    del old["metrics"], old["labels"]
+    text = json.dumps({**old, "format": 1})
+    name = hashlib.sha256(text.encode()).hexdigest()
+    path = root / "manifests" / name[:2] / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    (root / "refs" / "Net" / "t").write_text(f"{name}\n")
+
+    manifest = learned.tags("Net")["t"]
+    assert (manifest.format, manifest.metrics, manifest.labels) == (1, {}, None)
+    assert learned.evaluate("Net", "Iris", tag="t", storeIfBetter=True).stored == "t@best"
+    kept = learned.tags("Net")["t@best"]
+    assert (kept.format, list(kept.metrics), kept.parent) == (2, ["accuracy"], name)
+    learned.learn("Net", "Iris", tag="t", maxIterations=1, hidden=5)
+    assert (learned.tags("Net")["t"].iteration, learned.tags("Net")["t"].parent) == (4, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -42,7 +44,7 @@ class FollowLearningStrategy(LearningStrategy):
         self.batches, self.criterion = job.batches, job.criterion()
         self.update = job.update(self.loss, trains=(self.network,))
         self.seen = []
-        if next(self.target.parameters()).device.type != "meta":
+        if self.log != "none" and next(self.target.parameters()).device.type != "meta":
             self.write("start")
 
     def write(self, when):
@@ -102,8 +104,6 @@ def follow(workspace: Workspace, networks: str = "Net,Net", **options) -> list[s
 
 
 def seen(workspace: Workspace) -> list[dict]:
-    import json
-
     return [json.loads(line) for line in (workspace.folder.root / "log").read_text().splitlines()]
 
 
@@ -111,14 +111,7 @@ def teacher(
     workspace: Workspace, network: str = "Net", tag: str = "teacher", **options
 ) -> dict[str, torch.Tensor]:
     """Weights of a network under a tag of its own."""
-    given = {
-        "tag": tag,
-        "seed": 7,
-        "batchSize": 8,
-        "maxIterations": 5,
-        "criterion": "torch.nn.NLLLoss",
-        **options,
-    }
+    given = {"tag": tag, "seed": 7, "batchSize": 8, "maxIterations": 5, **options}
     workspace.learn(f"{network},{network}", "Iris", strategy="Follow", log="none", **given)
     return stored(workspace, network, tag)
 

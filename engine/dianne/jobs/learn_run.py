@@ -162,7 +162,7 @@ class LearnRun:
         """Evaluates while the job learns; goes on from the best that the tag has, if its weights do."""
         job, name = self.job, next(iter(self.learning))
         best: dict[str, float] = {}
-        if self.before and not job.options.clean and self.store.has(name, f"{job.tag}@best"):
+        if self.before and self.store.has(name, f"{job.tag}@best"):
             best = self.store.manifest(name, f"{job.tag}@best").metrics
 
         def store_best(iteration: int, found: Evaluation) -> None:
