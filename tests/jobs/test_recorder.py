@@ -10,7 +10,7 @@ import torch
 
 from dianne import DianneError, Workspace
 from dianne.jobs.learn import LearnWatcher
-from dianne.jobs.record import MOST, Recorder, folder_of
+from dianne.jobs.record import MOST, Recorder
 from dianne.workspace import Folder
 
 
@@ -19,7 +19,7 @@ def recorder(folder: Path, iterations: int = 10, notes: list[str] | None = None)
 
 
 def lines(folder: Path, job: str = "job1") -> list[dict]:
-    text = (folder_of(Folder(folder), job) / "progress.jsonl").read_text()
+    text = (Folder(folder).state / "jobs" / job / "progress.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -118,7 +118,7 @@ def test_a_job_can_be_done_again_from_its_record(workspace):
     given = {"batchSize": 8, "maxIterations": 6, "learningRate": 0.1, "network.clipNorm": 1, "ema": 0.9}
     result = workspace.learn("Net", "Iris", tag="t", **given)
     root = workspace.folder.root
-    job = json.loads((folder_of(workspace.folder, result.job) / "job.json").read_text())
+    job = json.loads((workspace.folder.state / "jobs" / result.job / "job.json").read_text())
     assert {key: job[key] for key in ("id", "command", "networks", "dataset", "strategy", "tag")} == {
         "id": result.job,
         "command": "learn",

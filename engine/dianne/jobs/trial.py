@@ -218,7 +218,10 @@ class _Attempt:
             missing = [
                 name
                 for name, weight in graph.named_parameters()
-                if weight.requires_grad and id(weight) not in self.gradients
+                if weight.requires_grad
+                and not self.gradients.get(id(weight))
+                # The gradient of a single value may be 0: a shift of what is subtracted from itself.
+                and not (weight.numel() == 1 and id(weight) in self.gradients)
             ]
             if member.trains and not any(self.gradients.get(id(weight)) for weight in graph.parameters()):
                 found.append(f"{member.role}: gets no gradient at all; is the loss cut off from it?")
