@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pictures import (
+from pictures import (  # type: ignore[import-not-found]  # it lies beside this file
     angle_to_pca,
     digits_by_epoch,
     pca_error,
@@ -137,7 +137,11 @@ def conditional_vae(run: Experiment) -> None:
         run.row(f"{name} on validation", f"{value:.2%}" if name == "accuracy" else f"{value:.2f} nats")
     right, total = recognised(run.folder, "SigmoidDecoder", "cvae", HERE / "lenet5")
     run.row("digits of a wanted class that LeNet5 recognises", f"{right} of {total}")
+    run.learn("wide.yaml")
+    right, total = recognised(run.folder, "Decoder", "wide", HERE / "lenet5")
+    run.row("the same with the networks that ship", f"{right} of {total}")
     run.draw("samples SigmoidDecoder tag=cvae", "conditional_samples")
+    run.draw("samples Decoder tag=wide", "conditional_samples_wide")
     run.draw("loss SigmoidDecoder:cvae", "conditional_loss")
     epochs = digits_by_epoch(run.folder, "SigmoidDecoder", "cvae", [600 * epoch for epoch in range(1, 21)])
     epochs.savefig(PICTURES / "conditional_epochs.png")

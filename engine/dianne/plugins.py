@@ -100,6 +100,7 @@ def find(folder: Folder, name: str, kind: str) -> type:
     """
     if ":" in name:
         return _from_module(folder, *name.split(":", 1))
+    name = name.rpartition(".")[2]  # DIANNE's users may name the package of a strategy, too
     known = strategies(folder)
     points = {point.name: point for point in importlib.metadata.entry_points(group="dianne.strategies")}
     for candidate in (name, name + kind):

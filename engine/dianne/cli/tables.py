@@ -38,8 +38,12 @@ def show_evaluation(found: Evaluation, as_json: bool) -> None:
     if as_json:
         entries = {
             "strategy": found.strategy, "size": found.size, "metrics": found.metrics,
-            "seconds": round(found.seconds, 3),
+            "seconds": round(found.seconds, 3), "secondsPerSample": found.seconds / found.size,
         }  # fmt: skip
+        if found.outputs is not None:
+            entries["outputs"] = found.outputs.tolist()
+        if found.stored:
+            entries["stored"] = found.stored
         if found.confusion:
             entries |= {"confusionMatrix": found.confusion, "labels": found.labels}
         show_json(entries)
@@ -56,9 +60,13 @@ def show_evaluation(found: Evaluation, as_json: bool) -> None:
         for label, counts in zip(columns, found.confusion, strict=True):
             row(made, label, *(count or "·" for count in counts))
         show_table(made)
-    show(
-        f"\n{found.size:,} samples in {found.seconds:.1f} s ({found.seconds / found.size * 1e6:.0f} µs each)"
-    )
+    if found.outputs is not None:
+        show("")
+        show_results(found.outputs)
+    each = found.seconds / found.size * 1e6
+    show(f"\n{found.size:,} samples in {found.seconds:.1f} s ({each:.0f} µs each)")
+    if found.stored:
+        show(f"kept under {found.stored}")
 
 
 def show_trial(trial: Trial, as_json: bool) -> None:

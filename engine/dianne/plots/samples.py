@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,8 +79,10 @@ def conditions(latent: int, classes: int, each: int, seed: int) -> Tensor:
 
 
 def _labels(folder: Folder, network: Mapping) -> list[str] | None:
-    """The classes of the dataset that the weights learned from, if it can still be found."""
-    try:
-        return describe(folder, network.deployed.manifest.dataset.get("name", "")).labels
-    except UsageError:
-        return None
+    """The classes of the data that the weights learned from, as their manifest or that data's file says."""
+    manifest = network.deployed.manifest
+    if manifest.labels:
+        return manifest.labels
+    with suppress(UsageError):  # weights of an older version; the dataset may be gone
+        return describe(folder, manifest.dataset.get("name", "")).labels
+    return None
