@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import sklearn.datasets
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
@@ -36,17 +35,20 @@ def recognised(folder: Path, decoder: str, tag: str, judge: Path) -> tuple[int, 
 
 
 def digits_by_epoch(folder: Path, decoder: str, tag: str, iterations: list[int]) -> Figure:
-    """A row of ten digits, one of each class, after each of some iterations."""
+    """A row of ten digits, one of each class, from the middle of the latent space after each epoch."""
     workspace = dianne.Workspace(folder)
-    figure = Figure(figsize=(5.2, 0.5 * len(iterations) + 0.5), dpi=110)
-    for row, iteration in enumerate(iterations):
+    rows = []
+    for iteration in iterations:
         network = workspace.deploy(decoder, tag=f"{tag}@{iteration}")
-        images = network.forward(_by_class(_normal(1, network.input_dims[0] - 10)))
-        axes = figure.add_axes((0.1, 0.95 - (row + 1) * 0.94 / len(iterations), 0.88, 0.92 / len(iterations)))
-        axes.imshow(np.hstack(list(images.reshape(-1, 28, 28))), cmap="gray", vmin=0, vmax=1, aspect="auto")
-        axes.set(xticks=[], yticks=[])
-        axes.set_ylabel(str(row + 1), rotation=0, ha="right", va="center")
-    figure.suptitle("The same latent point with each class, after each epoch", fontsize=10, y=0.99)
+        middle = np.zeros((1, network.input_dims[0] - 10), np.float32)
+        rows.append(np.hstack(list(network.forward(_by_class(middle)).reshape(-1, 28, 28))))
+    figure = Figure(figsize=(5.4, 0.5 * len(rows) + 0.9), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=1)
+    axes.set_yticks(28 * np.arange(len(rows)) + 14, [str(epoch) for epoch in range(1, len(rows) + 1)])
+    axes.set_xticks(28 * np.arange(10) + 14, list("0123456789"))
+    axes.tick_params(length=0)
+    axes.set(xlabel="class", ylabel="epoch", title=f"{decoder}: the middle of the latent space")
     return figure
 
 
@@ -61,31 +63,13 @@ def angle_to_pca(folder: Path, decoder: str, tag: str, dataset: str) -> float:
     return float(np.degrees(np.arccos(min(1.0, cosine))))
 
 
-def seen_as(
-    folder: Path, encoder: str, decoder: str, tag: str, label: int, judge: Path
-) -> tuple[float, float]:
-    """Shares of half-way images between two images of a class that LeNet5 takes for that class.
-
-    Returns:
-        Half-way between codes and decoded; half-way between pixels.
-    """
-    workspace = dianne.Workspace(folder)
-    test = workspace.dataset("MNIST", part="test")
-    chosen = torch.nonzero(test.targets == label).flatten()
-    images = test.batch(chosen).input.numpy()
-    others = np.roll(images, 1, axis=0)
-    codes = workspace.deploy(encoder, tag=tag).forward(images)
-    decoded = workspace.deploy(decoder, tag=tag).forward((codes + np.roll(codes, 1, axis=0)) / 2)
-    lenet = dianne.Workspace(judge).deploy("LeNet5", tag="lenet5")
-    by_code, by_pixel = (lenet.forward(mid).argmax(1) == label for mid in (decoded, (images + others) / 2))
-    return float(by_code.mean()), float(by_pixel.mean())
-
-
-def share_of_zeros(folder: Path, encoder: str, tag: str) -> float:
-    """The share of values that are 0 in the codes of the test images."""
+def sparsity(folder: Path, encoder: str, tag: str) -> tuple[float, str]:
+    """The share of values that are 0 in the codes of the test images, and the two dimensions used most."""
     workspace = dianne.Workspace(folder)
     images = workspace.dataset("MNIST", part="test").batch(slice(None)).input.numpy()
-    return float((workspace.deploy(encoder, tag=tag).forward(images) == 0).mean())
+    used = (workspace.deploy(encoder, tag=tag).forward(images) != 0).mean(0)  # (z,)
+    first, second = np.argsort(used)[::-1][:2]
+    return float(1 - used.mean()), f"{first},{second}"
 
 
 def sure_digits(folder: Path, generator: str, tag: str, judge: Path) -> float:

@@ -23,8 +23,7 @@ from pictures import (  # type: ignore[import-not-found]  # it lies beside this 
     digits_by_epoch,
     pca_error,
     recognised,
-    seen_as,
-    share_of_zeros,
+    sparsity,
     sure_digits,
     write_table,
 )
@@ -174,9 +173,6 @@ def conv_autoencoder(run: Experiment) -> None:
     run.row("reconstruction on the test images", f"{run.evaluate(networks)['BCE']:.2f} nats")
     # Positions among the test images: two eights that are written in different ways.
     run.draw(f"interpolate {networks} from=61 to=257", "conv_homotopy")
-    codes, mixed = seen_as(run.folder, "CodeEncoder", "CodeDecoder", "ae", 8, HERE / "lenet5")
-    run.row("half-way images between eights that LeNet5 sees as eights: codes", f"{codes:.1%}")
-    run.row("the same, mixed pixel by pixel", f"{mixed:.1%}")
 
 
 @experiment("sparse_autoencoder", "A sparse autoencoder's code")
@@ -185,10 +181,10 @@ def sparse_autoencoder(run: Experiment) -> None:
     for tag in ("dense", "sparse"):
         run.learn(f"{tag}.yaml")
         found = run.evaluate(f"SparseEncoder,SparseDecoder MNIST tag={tag}")["BCE"]
-        zeros = share_of_zeros(run.folder, "SparseEncoder", tag)
+        zeros, dims = sparsity(run.folder, "SparseEncoder", tag)
         run.row(f"{tag}: reconstruction on the test images", f"{found:.2f} nats")
         run.row(f"{tag}: values of the code that are 0", f"{zeros:.1%}")
-        run.draw(f"joint SparseEncoder MNIST tag={tag} dims=0,1", f"sparse_joint_{tag}")
+        run.draw(f"joint SparseEncoder MNIST tag={tag} dims={dims}", f"sparse_joint_{tag}")
 
 
 @experiment("wine_vae", "A variational autoencoder on a table")

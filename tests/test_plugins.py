@@ -57,7 +57,15 @@ def refused(folder, name, kind=LEARNING, error=UsageError):
 # ----------------------------------------------------------------------------------------------- finding
 
 
-@pytest.mark.parametrize("name", ["FeedForwardLearningStrategy", "FeedForward"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FeedForwardLearningStrategy",
+        "FeedForward",
+        "Feed-Forward",
+        "be.iminds.iot.dianne.nn.learn.strategy.FeedForwardLearningStrategy",
+    ],
+)
 def test_a_shipped_strategy_is_found_with_and_without_suffix(folder, name):
     assert find(folder, name, LEARNING).__name__ == "FeedForwardLearningStrategy"
 

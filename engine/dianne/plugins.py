@@ -100,7 +100,7 @@ def find(folder: Folder, name: str, kind: str) -> type:
     """
     if ":" in name:
         return _from_module(folder, *name.split(":", 1))
-    name = name.rpartition(".")[2]  # DIANNE's users may name the package of a strategy, too
+    name = plain_name(name)
     known = strategies(folder)
     points = {point.name: point for point in importlib.metadata.entry_points(group="dianne.strategies")}
     for candidate in (name, name + kind):
@@ -137,6 +137,11 @@ def find_function(folder: Folder, name: str) -> Callable[..., object]:
         functions = [key for key, value in vars(imported).items() if isinstance(value, FunctionType)]
         raise UsageError(f"{place} has no function '{function}'{suggest(function, functions, 'functions')}")
     return found  # type: ignore[no-any-return]
+
+
+def plain_name(name: str) -> str:
+    """A class name, as files have it: DIANNE's users may name its package too, and papers write VAE-GAN."""
+    return name.rpartition(".")[2].replace("-", "")
 
 
 def _from_module(folder: Folder, module: str, class_name: str) -> type:

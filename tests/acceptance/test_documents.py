@@ -52,7 +52,19 @@ def test_the_strategy_of_its_page_trains_by_name(run: Run, folder: Path) -> None
     put(folder, "docs/strategies.md", "strategies/sparse_auto_encoder.py")
     assert "SparseAutoEncoderLearningStrategy" in run("dianne strategies").stdout
     assert "Added to the loss for each unit" in run("dianne strategies SparseAutoEncoder").stdout
+    tried = run("dianne strategies SparseAutoEncoder --try").stdout
+    assert "wrong" not in tried
+    path = folder / "strategies" / "sparse_auto_encoder.py"
+    sound = path.read_text()
+    path.write_text(sound.replace("self.encoder(batch.input)", "self.encoder(batch.input).detach()"))
+    tried = run("dianne strategies SparseAutoEncoder --try", code=1).stdout
     page = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+    shown = re.search(
+        r"^    \$ dianne strategies SparseAutoEncoder --try\n((?:    .*\n|\n)+?)      \.\.\.", page, re.M
+    )
+    assert shown
+    assert tried.startswith(textwrap.dedent(shown[1]))
+    path.write_text(sound)
     command = re.search(r"^    (dianne learn .*)$", page, re.MULTILINE)
     assert command
     learned = run(command[1] + " maxIterations=20 traceInterval=10")

@@ -142,7 +142,7 @@ def show_strategy(folder: Folder, name: str, as_json: bool) -> None:
 def _find_any(folder: Folder, name: str) -> type:
     known = plugins.strategies(folder)
     for kind in (plugins.LEARNING, plugins.EVALUATION):
-        for candidate in (name, name + kind):
+        for candidate in (plugins.plain_name(name), plugins.plain_name(name) + kind):
             if candidate in known:
                 return plugins.find(folder, candidate, known[candidate].kind)
     if ":" in name:

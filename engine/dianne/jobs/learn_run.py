@@ -262,4 +262,6 @@ class _Following(Watcher):
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))  # as a user writes it
     return value if isinstance(value, str | int | float | bool | None) else str(value)

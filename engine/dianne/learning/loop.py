@@ -235,6 +235,7 @@ class Loop:
             f"learning rate (retry {self.retries} of {self.options.nan_retry})"
         )
         self.good.put_back()
+        self.terms = {}
         self.job.begin_again(RETRY_SHARE)
         for average in self.averages.values():
             average.begin_again()

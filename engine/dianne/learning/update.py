@@ -48,7 +48,8 @@ class Update:
                 weight.grad = None
         if self.weights:
             # No other gradients are computed: those of a discriminator, say, while its generator learns.
-            (terms["loss"] / self.accumulate).backward(inputs=self.weights)  # type: ignore[no-untyped-call]
+            loss = terms["loss"] / self.accumulate if self.accumulate > 1 else terms["loss"]
+            loss.backward(inputs=self.weights)  # type: ignore[no-untyped-call]
         self.calls += 1
         if self.calls % self.accumulate == 0:
             for trainer in self.trainers:
