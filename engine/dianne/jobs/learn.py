@@ -189,20 +189,7 @@ def prepare(
     labels = labels_of(described, {**strategy.defaults, **given})
     bound = bind(
         "learn",
-        [
-            Consumer("job", LearnOptions),
-            Consumer(strategy.__name__, strategy.Options),
-            Consumer("data", LearnDataOptions),
-            *parameters_of(team),
-            *(
-                Consumer(
-                    member.training,
-                    MemberOptions if member.trains else StartOptions,
-                    (member.role, member.name),
-                )
-                for member in team
-            ),
-        ],
+        _consumers(strategy, team),
         layered((strategy.__name__, strategy.defaults_for(labels)), typed(given)),
         networks=[(member.role, member.name) for member in team if member.trains],
         modules=module_keys(team, library, given),
@@ -219,6 +206,20 @@ def prepare(
     return PreparedLearn(
         folder, strategy, team, resolved, described, bound, train, data.validation_set, evaluation, identifier
     )
+
+
+def _consumers(strategy: type[LearningStrategy], team: list[Member]) -> list[Consumer]:
+    """Who reads the options of a learn job."""
+    found = [
+        Consumer("job", LearnOptions),
+        Consumer(strategy.__name__, strategy.Options),
+        Consumer("data", LearnDataOptions),
+        *parameters_of(team),
+    ]
+    for member in team:
+        options = MemberOptions if member.trains else StartOptions
+        found.append(Consumer(member.training, options, (member.role, member.name)))
+    return found
 
 
 def _evaluation(
