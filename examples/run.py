@@ -221,8 +221,8 @@ def classics(run: Experiment) -> None:
     run.learn("lstm.yaml")
     found = run.evaluate("CharLSTM Shakespeare tag=lstm")
     run.row("character LSTM: perplexity on the last tenth of the text", f"{found['perplexity']:.2f}")
-    text = run.dianne("generate CharLSTM First n=300 tag=lstm temperature=0.8 seed=1 --json")["text"]
-    (PICTURES / "lstm.txt").write_text(text + "\n", encoding="utf-8")
+    made = run.dianne("generate CharLSTM First n=300 tag=lstm temperature=0.8 seed=1 --json")
+    (PICTURES / "lstm.txt").write_text(made["prompt"] + made["text"] + "\n", encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------------- the table
@@ -235,9 +235,8 @@ def write(results: dict[str, Any]) -> None:
     for name, (title, _) in EXPERIMENTS.items():
         if name not in results:
             continue
-        minutes = f"{results[name]['seconds'] / 60:.1f} min"
         for number, (what, published, measured) in enumerate(results[name]["rows"]):
-            first = f"[{title}]({name}/), {minutes}" if number == 0 else ""
+            first = f"[{title}]({name}/)" if number == 0 else ""
             lines.append(f"| {first} | {what} | {published} | {measured} |")
     page = HERE / "README.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
