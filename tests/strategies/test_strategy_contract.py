@@ -290,6 +290,20 @@ def test_stored_weights_give_the_same_results_as_those_that_were_learned(name, w
             assert numbers(deployed(*samples)) == numbers(graph(*samples))
 
 
+@every_learner
+def test_learning_again_under_the_tag_goes_on_from_its_weights(name, workspace):
+    notes = []
+
+    class Watcher(LearnWatcher):
+        def note(self, message):
+            notes.append(message)
+
+    learn(workspace, name)
+    learn(workspace, name, maxIterations=1, watcher=Watcher())
+    assert "starting from 't', which has learned 4 iterations" in notes
+    assert {workspace.store.manifest(network, "t").iteration for network in trained(name)} == {5}
+
+
 def numbers(results: torch.Tensor | tuple[torch.Tensor, ...]) -> list:
     return [value.tolist() for value in (results if isinstance(results, tuple) else (results,))]
 
