@@ -1,6 +1,7 @@
 """The store: what was put under a tag comes out again, whole, whatever happens in between."""
 
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -534,3 +535,36 @@ def test_listing_tags_does_not_import_torch(store):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "['vae']\n")
+
+
+# ------------------------------------------------------------------------------------------ many at a time
+
+
+def hammer(root: str, writer: int, updates: int) -> None:
+    """One of several processes that write under the same tag."""
+    store = Store(Path(root))
+    for n in range(updates):
+        store.put("vae", replace(MANIFEST, iteration=1000 * writer + n), WEIGHTS)
+
+
+def test_no_update_is_lost_when_many_processes_write_one_tag(store):
+    writers, updates = 4, 25
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=hammer, args=(str(store.root), w, updates)) for w in range(writers)]
+    for process in processes:
+        process.start()
+    seen = 0
+    while any(process.is_alive() for process in processes):
+        if store.has("Encoder", "vae"):
+            store.weights(store.manifest("Encoder", "vae"))  # a reader never sees a part
+            seen += 1
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * writers
+    assert seen > 0
+    found, identifier = [], store.resolve("Encoder", "vae")
+    while identifier:
+        manifest = store.read_manifest(identifier)
+        found.append(manifest.iteration)
+        identifier = manifest.parent
+    assert sorted(found) == [1000 * w + n for w in range(writers) for n in range(updates)]

@@ -26,6 +26,7 @@ from urllib.parse import quote, unquote
 
 from dianne.document import display
 from dianne.errors import DianneError, UsageError, suggest
+from dianne.workspace import alone_in
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -219,12 +220,13 @@ class Store:
                 for name, value in weights.items()
             }
             blob = self._write("blobs", safetensors.torch.save(tensors))
-            parent = _identifier(ref) if ref.is_file() else manifest.parent
-            created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-            entries = {**asdict(manifest), "blob": blob, "parent": parent, "created": created}
-            text = json.dumps(entries, indent=1, default=str) + "\n"
-            identifier = self._write("manifests", text.encode())
-            _replace(ref, f"{identifier}\n".encode())
+            with alone_in(ref.parent):  # nobody else moves the tag between looking at it and moving it
+                parent = _identifier(ref) if ref.is_file() else manifest.parent
+                created = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+                entries = {**asdict(manifest), "blob": blob, "parent": parent, "created": created}
+                text = json.dumps(entries, indent=1, default=str) + "\n"
+                identifier = self._write("manifests", text.encode())
+                _replace(ref, f"{identifier}\n".encode())
         except OSError as error:
             place = display(Path(error.filename or self.root))
             raise StoreError(f"{place}: cannot be written: {error.strerror}; nothing was changed") from error
