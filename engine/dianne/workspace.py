@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dianne.document import display
-from dianne.errors import UsageError, suggest
+from dianne.document import display, load
+from dianne.errors import ConfigError, UsageError, suggest
 
 KINDS = {"networks": ".yaml", "strategies": ".py", "datasets": ".yaml"}
 SINGULAR = {"networks": "network", "strategies": "strategy", "datasets": "dataset"}
@@ -49,7 +49,20 @@ class Folder:
         found: dict[str, Path] = {}
         for path in self.walk(kind):
             found.setdefault(path.stem, path)
+        if kind == "datasets":
+            for name, path in self._json_descriptors():
+                found.setdefault(name, path)
         return found
+
+    def _json_descriptors(self) -> Iterator[tuple[str, Path]]:
+        """Descriptors of DIANNE in the workspace: JSON files with a `name`; others are data."""
+        for path in sorted((self.root / "datasets").rglob("*.json")):
+            try:
+                name = load(path).data.get("name")
+            except ConfigError:
+                continue
+            if isinstance(name, str | int):
+                yield str(name), path
 
     def walk(self, kind: str) -> Iterator[Path]:
         """All files of a kind, the workspace's own first."""

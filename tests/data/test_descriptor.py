@@ -182,7 +182,7 @@ lables: [a, b]
 labels: 3
 inputDims: [1, -2]
 parts: {train: x, test: "5:5", some: "-1"}
-files: {images: 3, targets: {urls: [7]}}
+files: {images: 3, targets: {urls: [7]}, odd: {urls: [a]}}
 pad: 1.5
 """
     assert problems(text) == [
@@ -194,8 +194,8 @@ pad: 1.5
         "4:25: parts.test: the range '5:5' is empty",
         "4:38: parts.some: a range counts from 0, found '-1'",
         "5:17: files.images: expected keys and values, found 3",
-        "5:20: files.targets.sha256: is missing and has no default",
         "5:37: files.targets.urls.0: expected text, found 7",
+        "5:47: files.odd: needs a checksum: sha256 or md5",
         "6:6: pad: expected a whole number, found 1.5",
     ]
 
