@@ -1,4 +1,4 @@
-"""Descriptors of DIANNE, the Java framework: JSON files whose types and keys are told in the words of ours."""
+"""Descriptors of DIANNE, the Java framework: JSON files, told in the words of ours."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ def translated(document: Document) -> dict[str, Any]:
             message = f"{key}: this is no dataset but a view of one; write it as options of the job"
             document.report((key,), message, of_key=True)
     name = str(data.get("name", ""))
-    kind = data.get("type") or next(
-        (kind for start, kind in _BY_NAME.items() if name.startswith(start)), name
-    )
+    by_name = (kind for start, kind in _BY_NAME.items() if name.startswith(start))
+    kind = data.get("type") or next(by_name, name)
     values: dict[str, Any] = {"type": kind, **_KNOWN.get(str(kind), {})}
     files = data.pop("files", None)
     if files is not None:
@@ -75,9 +74,10 @@ def translated(document: Document) -> dict[str, Any]:
 
 def _table(values: dict[str, Any]) -> None:
     """The keys of a CSVDataset: classes are named, the separator is a character."""
-    dims = values.get("targetDims")
-    if str(values.get("classification")).lower() == "true" and not values.keys() & {"labels", "labelsFile"}:
-        values["labels"] = [str(index) for index in range(dims[0])] if _counts(dims) else None
+    classes, dims = str(values.get("classification")).lower() == "true", values.get("targetDims")
+    counted = isinstance(dims, list) and len(dims) == 1 and isinstance(dims[0], int) and dims[0] < 100_000
+    if classes and counted and not values.keys() & {"labels", "labelsFile"}:
+        values["labels"] = [str(index) for index in range(dims[0])]
     if "labels" in values or "labelsFile" in values:
         values.pop("targetDims", None)
     files = values.pop("inputs", None)
@@ -88,7 +88,3 @@ def _table(values: dict[str, Any]) -> None:
         plain = _SEPARATORS.get(separator, re.sub(r"^\\(?=\W$)", "", separator))
         values["separator"] = plain
     values.setdefault("header", False)
-
-
-def _counts(dims: object) -> bool:
-    return isinstance(dims, list) and len(dims) == 1 and isinstance(dims[0], int) and 0 < dims[0] < 100_000

@@ -83,8 +83,8 @@ def _values(described: Described, name: str, column: Any) -> Array:
     if kind.startswith(("struct<bytes", "binary", "large_binary")):
         return _pictures(described, name, column)
     shape: list[int] = []
+    column = column.combine_chunks()
     while "list<" in str(column.type):
-        column = column.combine_chunks()
         lengths = np.asarray(_lengths(column))
         if not len(lengths):
             break

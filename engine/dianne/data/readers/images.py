@@ -52,7 +52,7 @@ def files_in(path: Path, wanted: Callable[[str], bool] = is_image) -> Iterator[t
         if not wanted(name) or file.is_dir():
             continue
         if not file.resolve().is_relative_to(inside):
-            raise DataError(f"{display(file)}: is a link that leads out of {display(path)}")
+            raise DataError(f"{display(path)}/{name}: is a link that leads out of this folder")
         try:
             yield name, file.read_bytes()
         except OSError as error:
