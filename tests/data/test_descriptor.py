@@ -225,3 +225,34 @@ def test_every_shipped_dataset_can_be_read_and_fetched_from_two_places(path):
     assert set(found.descriptor.parts) >= {"train", "test"}
     needed = set(found.descriptor.needs())
     assert {name for name, file in found.descriptor.files.items() if len(set(file.urls)) > 1} == needed
+
+
+def test_a_file_is_not_fetched_to_another_folder():
+    text = "type: IDX\nfiles:\n  ../../x: {urls: [a], md5: 00000000000000000000000000000000}\n"
+    text = text.replace("0" * 32, '"' + "0" * 32 + '"')
+    assert problems(text) == ["3:3: files: expected the name of a file below this folder, found '../../x'"]
+
+
+@pytest.mark.parametrize("name", sorted(Folder(Path("nowhere")).files("datasets")))
+def test_every_file_of_a_shipped_dataset_has_an_address_and_a_checksum(name):
+    found = describe(Folder(Path()), name).descriptor
+    assert found.name == name
+    assert set(found.needs()) == set(found.files)
+    assert found.description
+
+
+def test_a_checksum_has_as_many_digits_as_its_kind():
+    text = "type: IDX\nfiles:\n  a: {urls: [b], md5: abc}\n"
+    assert problems(text) == ["3:22: files.a.md5: expected 32 hexadecimal digits, found 'abc'"]
+
+
+def test_what_a_descriptor_needs_are_files_archives_and_folders():
+    def needs(text):
+        return described(text).descriptor.needs()
+
+    assert needs("type: IDX\ninputs: [a.zip/b, a.zip/c]\ntargets: [d]") == ["a.zip", "d"]
+    assert needs("type: Parquet\nfile: a\ninputs: [column]") == ["a"]
+    assert needs("type: Numpy\nfile: a.npz\ninputs: [x]") == ["a.npz"]
+    assert needs("type: ImageSegmentationDataset") == ["images"]
+    assert needs("type: CIFAR10\ninputs: [a]\nlabelsFile: b") == ["a", "b"]
+    assert needs("type: HuggingFace\nrepository: a/b") == []

@@ -1,9 +1,10 @@
-"""Spoilt files of every type: bytes flipped, cut off or added give a dataset or a fault, never a traceback."""
+"""Spoilt files of every type give a dataset or a fault, never a traceback."""
 
 import io
 import random
 import tarfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ CASES = {
         "type: SVHN\ninputs: [f.mat]\ntargetDims: [10]",
         lambda: written(scipy.io.savemat, {"X": IMAGES, "y": [[1], [10]]}, do_compression=True),
     ),
-    "csv": ("type: CSV\nfile: f.csv\nlabels: [a, b]", lambda: b"x,y,kind\n1,2,a\n3,4.5,b\n" * 1),
+    "csv": ("type: CSV\nfile: f.csv\nlabels: [a, b]", lambda: b"x,y,kind\n1,2,a\n3,4.5,b\n"),
     "text": ("type: CharSequenceDataset\nfile: f.txt", lambda: "größer als nichts\n".encode()),
     "npy": ("type: Numpy\ninputs: [f.npy]", lambda: written(np.save, np.eye(3))),
     "npz": ("type: Numpy\nfile: f.npz\ninputs: [x]\ntargets: [y]", lambda: written(np.savez, **ARRAYS)),
@@ -92,7 +93,7 @@ CASES = {
         lambda: zipped("a/0.png", picture("png")),
     ),
 } | {
-    f"picture {ending}": (f"type: ImageFolder\nfile: pictures\n#a/0.{ending}", lambda ending=ending: picture(ending))
+    f"picture {ending}": (f"type: ImageFolder\nfile: pictures\n#a/0.{ending}", partial(picture, ending))
     for ending in ("png", "jpeg", "bmp", "gif", "tiff", "webp")
 }  # fmt: skip
 
@@ -144,7 +145,7 @@ def test_a_spoilt_file_gives_a_dataset_or_a_fault(case, tmp_path, monkeypatch):
     place.write_bytes(content)
     assert len(open_dataset(folder, described)) > 0
     draw = random.Random(case)
-    faults = 0
+    faults, misplaced = 0, []
     for _ in range(TIMES):
         place.write_bytes(spoilt := spoil(content, draw))
         try:
@@ -153,5 +154,7 @@ def test_a_spoilt_file_gives_a_dataset_or_a_fault(case, tmp_path, monkeypatch):
         except DianneError as fault:
             faults += 1
             located = (place.name.removesuffix(".gz"), "Own", "pictures")
-            assert str(fault).startswith(("datasets/", *located)), (str(fault), spoilt)
+            if not str(fault).startswith(("datasets/", *located)):
+                misplaced.append((str(fault), spoilt))
+    assert misplaced == []
     assert faults > TIMES / 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import (
@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     ValidationError,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -198,6 +199,15 @@ class Descriptor(Options):
     """Scale every image to this height and width (bilinear, cropped to the ratio of the sides first)."""
     pad: NonNegativeInt = 0
     """Then put as many black pixels around it on every side."""
+
+    @field_validator("files")
+    @classmethod
+    def _stays_inside(cls, files: dict[str, Source]) -> dict[str, Source]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"expected the name of a file below this folder, found '{name}'")
+        return files
 
     def needs(self) -> list[str]:
         """The files that its data come from; of what is in an archive, the archive."""

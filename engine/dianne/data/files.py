@@ -108,7 +108,8 @@ def found(
             faults.append(f"{name} has no address in {display(described.path)}")
             break
         try:
-            paths[name] = fetch(source, cache() / described.name / _file_name(source, name), progress)
+            inside = _file_name(source, name).removeprefix(f"{described.name}/")
+            paths[name] = fetch(source, cache() / described.name / inside, progress)
         except DataError as error:
             faults.append(str(error))
             break  # the next file would wait for the same dead mirrors

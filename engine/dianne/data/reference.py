@@ -74,10 +74,11 @@ def translated(document: Document) -> dict[str, Any]:
 
 def _table(values: dict[str, Any]) -> None:
     """The keys of a CSVDataset: classes are named, the separator is a character."""
-    classes, dims = str(values.get("classification")).lower() == "true", values.get("targetDims")
-    counted = isinstance(dims, list) and len(dims) == 1 and isinstance(dims[0], int) and dims[0] < 100_000
-    if classes and counted and not values.keys() & {"labels", "labelsFile"}:
-        values["labels"] = [str(index) for index in range(dims[0])]
+    dims, named = values.get("targetDims"), values.keys() & {"labels", "labelsFile"}
+    count = dims[0] if isinstance(dims, list) and len(dims) == 1 else None
+    classes = str(values.get("classification")).lower() == "true"
+    if classes and not named and isinstance(count, int) and count < 100_000:
+        values["labels"] = [str(index) for index in range(count)]
     if "labels" in values or "labelsFile" in values:
         values.pop("targetDims", None)
     files = values.pop("inputs", None)

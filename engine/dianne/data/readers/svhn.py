@@ -52,14 +52,14 @@ def _digits(name: str, data: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[An
     Raises:
         DataError: it is no such file.
     """
-    import scipy.io  # here, because it takes half a second; it comes with scikit-learn
+    import scipy.io.matlab  # here, because it takes half a second; it comes with scikit-learn
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scipy's, for variables that are there twice
-            values = scipy.io.loadmat(io.BytesIO(data), variable_names=["X", "y"])
+            values = scipy.io.matlab.loadmat(io.BytesIO(data), variable_names=["X", "y"])
             images, digits = np.asarray(values["X"]), np.asarray(values["y"]).ravel()
-    except _FAULTS as error:
+    except (*_FAULTS, scipy.io.matlab.MatReadError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{name}: is no whole .mat file of X and y ({reason})") from error
     if images.dtype != np.uint8 or images.shape[:3] != (32, 32, 3) or images.ndim != 4:
