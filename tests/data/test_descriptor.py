@@ -217,14 +217,19 @@ def test_a_value_that_does_not_fit_is_explained_in_our_words(line, problem):
     assert problems(f"type: IDX\n{line}") == [problem]
 
 
+ONE_PLACE = ("KMNIST", "SVHN")  # only their makers are known to give out these files
+
+
 @pytest.mark.parametrize("path", sorted(shipped("datasets").rglob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_dataset_can_be_read_and_fetched_from_two_places(path):
     found = describe(Folder(Path()), path.stem)
     assert found.name == path.stem
     assert found.descriptor.type in READERS
     assert set(found.descriptor.parts) >= {"train", "test"}
-    needed = set(found.descriptor.needs())
-    assert {name for name, file in found.descriptor.files.items() if len(set(file.urls)) > 1} == needed
+    files, places = found.descriptor.files, 1 if path.stem in ONE_PLACE else 2
+    assert {name for name, file in files.items() if len(set(file.urls)) >= places} == set(files)
+    assert set(files) == set(found.descriptor.needs())
+    assert found.descriptor.description
 
 
 def test_a_file_is_not_fetched_to_another_folder():
@@ -233,17 +238,9 @@ def test_a_file_is_not_fetched_to_another_folder():
     assert problems(text) == ["3:3: files: expected the name of a file below this folder, found '../../x'"]
 
 
-@pytest.mark.parametrize("name", sorted(Folder(Path("nowhere")).files("datasets")))
-def test_every_file_of_a_shipped_dataset_has_an_address_and_a_checksum(name):
-    found = describe(Folder(Path()), name).descriptor
-    assert found.name == name
-    assert set(found.needs()) == set(found.files)
-    assert found.description
-
-
 def test_a_checksum_has_as_many_digits_as_its_kind():
     text = "type: IDX\nfiles:\n  a: {urls: [b], md5: abc}\n"
-    assert problems(text) == ["3:22: files.a.md5: expected 32 hexadecimal digits, found 'abc'"]
+    assert problems(text) == ["3:23: files.a.md5: expected 32 hexadecimal digits, found 'abc'"]
 
 
 def test_what_a_descriptor_needs_are_files_archives_and_folders():
