@@ -22,6 +22,8 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 40
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_FOREIGN = re.compile(r'("(?:\\.|[^"\\\n])*")|\t|//[^\n]*|/\*.*?\*/', re.DOTALL)  # JSON's text, or not YAML
+_INK = re.compile(r"[^\n]")
 _WORDS: dict[str, object] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
     "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
@@ -97,7 +99,7 @@ def display(path: Path) -> str:
 
 
 def load(path: Path) -> Document:
-    """Read a YAML file whose top level is a mapping.
+    """Read a YAML or JSON file whose top level is a mapping.
 
     Raises:
         ConfigError: the file cannot be read, is no YAML, or is no mapping.
@@ -110,7 +112,12 @@ def load(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(source, [Problem(source, f"cannot be read: {reason}")]) from error
-    return parse(text, source)
+    return parse(_as_yaml(text) if path.suffix == ".json" else text, source)
+
+
+def _as_yaml(text: str) -> str:
+    """JSON (with comments, if need be) as YAML: what YAML doesn't know becomes blanks in the same places."""
+    return _FOREIGN.sub(lambda found: found[1] or _INK.sub(" ", found[0]), text)
 
 
 def parse(text: str, source: str) -> Document:

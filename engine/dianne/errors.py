@@ -25,6 +25,10 @@ class UsageError(DianneError):
     exit_code = 2
 
 
+class DataError(DianneError):
+    """A dataset's files are missing or spoilt."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One fault and its place, such as `networks/Mine.yaml:4:12` or `option 'batchSize'`."""

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dianne.document import display
-from dianne.errors import UsageError, suggest
+from dianne.document import display, load
+from dianne.errors import ConfigError, UsageError, suggest
 
 KINDS = {"networks": ".yaml", "strategies": ".py", "datasets": ".yaml"}
 SINGULAR = {"networks": "network", "strategies": "strategy", "datasets": "dataset"}
@@ -50,18 +50,31 @@ class Folder:
     def files(self, kind: str) -> dict[str, Path]:
         """All files of a kind by name (the file's stem); the workspace's own hide shipped ones."""
         found: dict[str, Path] = {}
-        for path in self.walk(kind):
+        own, *others = self.places(kind)
+        for path in _below(own, kind):
             found.setdefault(path.stem, path)
+        if kind == "datasets":
+            for name, path in self._json_descriptors():
+                found.setdefault(name, path)
+        for place in others:
+            for path in _below(place, kind):
+                found.setdefault(path.stem, path)
         return found
+
+    def _json_descriptors(self) -> Iterator[tuple[str, Path]]:
+        """Descriptors of DIANNE in the workspace: JSON files with a `name`; others are data."""
+        for path in sorted((self.root / "datasets").rglob("*.json")):
+            try:
+                name = load(path).data.get("name")
+            except ConfigError:
+                continue
+            if isinstance(name, str | int):
+                yield str(name), path
 
     def walk(self, kind: str) -> Iterator[Path]:
         """All files of a kind, the workspace's own first."""
         for place in self.places(kind):
-            yield from sorted(
-                path
-                for path in place.rglob(f"*{KINDS[kind]}")
-                if path.is_file() and not path.name.startswith((".", "_"))
-            )
+            yield from _below(place, kind)
 
     def find(self, kind: str, name: str) -> Path:
         """The file that declares `name`.
@@ -75,6 +88,14 @@ class Folder:
         own = f"{display(self.root / kind)}/"
         hint = suggest(name, files)
         raise UsageError(f"there is no {SINGULAR[kind]} '{name}' in {own} or among those that ship{hint}")
+
+
+def _below(place: Path, kind: str) -> list[Path]:
+    return sorted(
+        path
+        for path in place.rglob(f"*{KINDS[kind]}")
+        if path.is_file() and not path.name.startswith((".", "_"))
+    )
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import io
 import random
 import socket
+import tarfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -487,3 +489,46 @@ def test_a_file_is_deleted_and_fetched_again_as_the_message_says(server):
     failure(contents, *own())
     spoilt.unlink()
     assert contents(*own()) == {"images": CONTENT}
+
+
+# ------------------------------------------------------------------- archives, md5 and folders of their own
+
+
+def described_file(server, name, path, content, kind="md5"):
+    digest = hashlib.new(kind, content).hexdigest()
+    text = f"type: IDX\nfiles:\n  {name}:\n    {kind}: '{digest}'\n    urls: [http://127.0.0.1:{server.server_port}/{path}]\n"
+    written("datasets/Own.yaml", text.encode())
+
+
+def test_an_md5_is_compared_with_the_packed_download(server):
+    described_file(server, "images", "images.gz", PACKED)
+    server.add("images.gz", PACKED_OTHERWISE)
+    digest, expected = (hashlib.md5(content).hexdigest()[:12] for content in (PACKED_OTHERWISE, PACKED))
+    assert f"its content has the md5 {digest}…, expected {expected}…" in failure(contents, *own())
+    assert cached() == []
+    server.add("images.gz", PACKED)
+    assert contents(*own()) == {"images": CONTENT}
+
+
+def test_a_file_in_a_folder_named_after_the_dataset_is_kept_there_once(server):
+    described_file(server, "Own/images", "images.gz", PACKED)
+    server.add("images.gz", PACKED)
+    assert contents(*own("Own/images")) == {"Own/images": CONTENT}
+    assert cached() == ["cache/Own/images.gz"]
+    server.add("images.gz", b"")
+    assert contents(*own("Own/images")) == {"Own/images": CONTENT}
+
+
+@pytest.mark.parametrize("kind", ["md5", "sha256"])
+def test_an_archive_is_fetched_and_compared_as_it_is(server, kind):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        info = tarfile.TarInfo("set/images")
+        info.size = len(CONTENT)
+        archive.addfile(info, io.BytesIO(CONTENT))
+    described_file(server, "set.tar.gz", "set.tar.gz", packed.getvalue(), kind)
+    server.add("set.tar.gz", packed.getvalue())
+    assert contents(*own("set.tar.gz/set/images")) == {"set.tar.gz/set/images": CONTENT}
+    assert cached() == ["cache/Own/set.tar.gz"]
+    assert contents(*own("set.tar.gz/set/images")) == {"set.tar.gz/set/images": CONTENT}
+    assert len(server.answered) == 1

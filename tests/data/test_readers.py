@@ -191,12 +191,14 @@ def test_a_dataset_without_samples_is_refused():
     ("text", "problem"),
     [
         ("type: IDXX", "1:7: unknown dataset type 'IDXX'; did you mean 'IDX'?"),
-        ("type: parquet",
-         "1:7: unknown dataset type 'parquet'; known: CharSequenceDataset, CSV, IDX, Python, sklearn"),
+        ("type: xyzzy",
+         "1:7: unknown dataset type 'xyzzy'; known: CharSequenceDataset, CIFAR10, CIFAR100, CSV, CSVDataset, "
+         "FileDataset, HuggingFace, IDX, ImageClassificationDataset, ImageFolder, "
+         "ImageSegmentationDataset, Numpy, Parquet, Python, RawDataset, sklearn, STL10, SVHN"),
         ("type: IDX",
          "1:1: type IDX needs as many 'targets' as 'inputs', found 0 inputs and 0 targets"),
         ("type: IDX\ninputs: [images]",
-         "2:1: type IDX needs as many 'targets' as 'inputs', found 1 inputs and 0 targets"),
+         "2:9: type IDX needs as many 'targets' as 'inputs', found 1 inputs and 0 targets"),
         (OWN + "inputDims: [1, 28, 28]",
          "4:12: inputDims: the files hold samples of [1, 4, 4], which is not [1, 28, 28]"),
         ("type: sklearn\nloader: load_digit",

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from dianne.data.archives import holds
+from dianne.data.reference import translated
 from dianne.document import Document, load
 from dianne.errors import suggest
 from dianne.options import Label, NonNegativeInt, Options, PositiveInt, explain, keys
 from dianne.workspace import Folder
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]*")
 _SLICE = re.compile(r"\s*(\d*)\s*:\s*(\d*)\s*")
 
 
@@ -75,10 +86,15 @@ RangeOption = Annotated[
 ]
 
 
-def _checksum(text: str) -> str:
-    if not _SHA256.fullmatch(text):
-        raise ValueError(f"expected 64 hexadecimal digits, found '{text}'")
-    return text.lower()
+def _checksum(digits: int) -> Any:
+    """The type of a checksum of so many hexadecimal digits."""
+
+    def check(text: str) -> str:
+        if len(text) != digits or not _HEXADECIMAL.fullmatch(text):
+            raise ValueError(f"expected {digits} hexadecimal digits, found '{text}'")
+        return text.lower()
+
+    return AfterValidator(check)
 
 
 def _sign(text: str) -> str:
@@ -92,8 +108,25 @@ class Source(Options):
 
     urls: list[str] = Field(min_length=1)
     """Mirrors, tried in this order."""
-    sha256: Annotated[str, AfterValidator(_checksum), WithJsonSchema({"pattern": "^[0-9a-fA-F]{64}$"})]
-    """Checksum of the file's content, after a .gz around it is taken off."""
+    sha256: Annotated[str, _checksum(64), WithJsonSchema({"pattern": "^[0-9a-fA-F]{64}$"})] | None = None
+    """Checksum of the file's content, after a .gz around it is taken off; of an archive as it is."""
+    md5: Annotated[str, _checksum(32), WithJsonSchema({"pattern": "^[0-9a-fA-F]{32}$"})] | None = None
+    """Checksum of the file as it is downloaded; one of the two is needed."""
+
+    @model_validator(mode="after")
+    def _has_a_checksum(self) -> Source:
+        if not self.sha256 and not self.md5:
+            raise ValueError("needs a checksum: sha256 or md5")
+        return self
+
+
+_WITHOUT_FILES = ("sklearn", "python", "huggingface")
+_TABLES = ("csv", "csvdataset", "parquet")  # their inputs and targets are columns
+_FILES = {
+    "charsequencedataset": "input.txt",
+    "imageclassificationdataset": "images",
+    "imagesegmentationdataset": "images",
+}  # where `file` is left out
 
 
 class Descriptor(Options):
@@ -104,7 +137,7 @@ class Descriptor(Options):
     name: str = ""
     """What jobs call the dataset; the file's own name."""
     type: str
-    """Which reader understands its files: IDX, CSV, CharSequenceDataset, sklearn or Python."""
+    """Which reader understands its files; docs/datasets.md lists them."""
     description: str = ""
     """One sentence for people."""
     labels: list[Label] | None = None
@@ -113,14 +146,31 @@ class Descriptor(Options):
     """Shape of one input sample."""
     parts: dict[str, RangeOption] = Field(default_factory=dict)
     """Named ranges; learning takes `train`, evaluation `test`, where they are declared."""
+    no_samples: PositiveInt | None = None
+    """How many samples there are; files that hold another number are refused."""
+    dir: str | None = None
+    """The folder in which files are looked for first, seen from the descriptor's own (the default)."""
     inputs: list[Label] = Field(default_factory=list)
-    """IDX: files with samples, one behind the other. CSV: the columns of inputs, by name or number from 0."""
+    """Files with samples, one behind the other. Tables: the columns of inputs, by name or number from 0."""
     targets: list[Label] = Field(default_factory=list)
-    """IDX: files with class indices, in the order of `inputs`. CSV: the columns of targets."""
+    """Files with targets, in the order of `inputs`. Tables: the columns of targets."""
     file: str | None = None
-    """CSV: the file. CharSequenceDataset: the text, input.txt if left out."""
+    """CSV, Parquet, Numpy: the file. Images: their folder or archive. CharSequenceDataset: the text,
+    input.txt if left out."""
     labels_file: str | None = None
-    """CharSequenceDataset: a file that holds the vocabulary, one character behind the other."""
+    """A file with a label a line. CharSequenceDataset: the vocabulary, one character behind the other."""
+    targets_file: str | None = None
+    """ImageClassificationDataset: a file with the number of a class a line."""
+    size: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = None
+    """Images: scale every one to this height and width as it is read (bilinear; masks by nearest pixel)."""
+    grey: bool | None = None
+    """Images: one plane (true) or three (false); if left out, three if any image has colours."""
+    transposed: bool = False
+    """IDX: images are stored column by column, as those of EMNIST."""
+    repository: str | None = None
+    """HuggingFace: the name of a dataset there, such as ylecun/mnist, or a local folder that holds one."""
+    split: str = "train"
+    """HuggingFace: which of its splits."""
     separator: Annotated[str, AfterValidator(_sign)] | None = None
     """CSV: the character between two columns; a tab for files that end in .tsv, else a comma."""
     header: bool | None = None
@@ -150,12 +200,25 @@ class Descriptor(Options):
     pad: NonNegativeInt = 0
     """Then put as many black pixels around it on every side."""
 
+    @field_validator("files")
+    @classmethod
+    def _stays_inside(cls, files: dict[str, Source]) -> dict[str, Source]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"expected the name of a file below this folder, found '{name}'")
+        return files
+
     def needs(self) -> list[str]:
-        """The files that its data come from."""
-        if self.type.lower() == "idx":
-            return [*self.inputs, *self.targets]
-        text = "input.txt" if self.type.lower() == "charsequencedataset" else None
-        return [name for name in (self.file or text, self.labels_file) if name]
+        """The files that its data come from; of what is in an archive, the archive."""
+        kind = self.type.lower()
+        if kind in _WITHOUT_FILES:
+            return []
+        names = [self.file or _FILES.get(kind)]
+        if kind not in _TABLES and not self.file:
+            names += [*self.inputs, *self.targets]
+        names += [self.labels_file, self.targets_file]
+        return list(dict.fromkeys(holds(name)[0] for name in names if name))
 
 
 @dataclass(frozen=True)
@@ -192,10 +255,11 @@ def read(path: Path) -> Described:
     document = load(path)
     known = keys(Descriptor)
     values: dict[str, Any] = {"name": path.stem}
-    for key, value in document.data.items():
+    of_reference = path.suffix == ".json"
+    for key, value in (translated(document) if of_reference else document.data).items():
         if key in known:
             values[key] = value
-        else:
+        elif not of_reference:  # which keeps keys that it doesn't know, as properties
             document.report((key,), f"unknown key '{key}'{suggest(key, known, 'keys')}", of_key=True)
     descriptor = None
     try:

@@ -1,8 +1,9 @@
 """Finding the files of a dataset, and fetching those that are nowhere.
 
-They are looked for in the workspace's `datasets/`, in every folder of DIANNE_DATASETS and in the user's
-cache; in each either directly or in a folder named after the dataset, plain or with .gz. What is found is
-checked against the descriptor's sha256, so a spoilt file or a web page in its place never passes for data.
+They are looked for beside the descriptor (or in its `dir`), in the workspace's `datasets/`, in every folder
+of DIANNE_DATASETS and in the user's cache; in each either directly or in a folder named after the dataset,
+plain or with .gz. What is found is checked against the descriptor's checksums, so a spoilt file or a web page
+in its place never passes for data. `images.zip/train/one.bin` is a file inside an archive.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
+from dianne.data.archives import holds, is_archive, read_members
 from dianne.data.descriptor import Described, Source
 from dianne.document import display
-from dianne.errors import DianneError, listing
+from dianne.errors import DataError as DataError
+from dianne.errors import listing
 from dianne.workspace import Folder
 
 TIMEOUT = 5.0  # seconds without an answer, after which a mirror is given up
@@ -30,10 +33,6 @@ _CHUNK = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FAULTS = (EOFError, zlib.error, gzip.BadGzipFile)
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
-
-
-class DataError(DianneError):
-    """A dataset's files are missing or spoilt."""
 
 
 def cache() -> Path:
@@ -49,15 +48,28 @@ def places(folder: Folder) -> list[Path]:
     return [folder.root / "datasets", *extra, cache()]
 
 
-def locate(folder: Folder, dataset: str, name: str) -> Path | None:
-    """The path of a data file, plain or with .gz, or None."""
+def locate(folder: Folder, dataset: str, name: str, beside: Path | None = None) -> Path | None:
+    """The path of a data file, plain or with .gz, or of a folder; None if it is nowhere.
+
+    Args:
+        folder: the workspace.
+        dataset: its name.
+        name: of the file or folder.
+        beside: a folder to look in first.
+    """
     plain = name.removesuffix(".gz")
-    for place in places(folder):
-        for inside in (place / dataset, place):
-            for candidate in (inside / plain, inside / f"{plain}.gz"):
-                if candidate.is_file():
-                    return candidate
+    inside = [beside / dataset, beside] if beside else []
+    inside += [path for place in places(folder) for path in (place / dataset, place)]
+    for path in inside:
+        for candidate in (path / plain, path / f"{plain}.gz"):
+            if candidate.exists():
+                return candidate
     return None
+
+
+def home(described: Described) -> Path:
+    """Where a descriptor's files are looked for first: its `dir`, else the folder that it stands in."""
+    return described.path.parent / (described.descriptor.dir or "")
 
 
 def contents(
@@ -69,8 +81,26 @@ def contents(
         DataError: files are nowhere and cannot be fetched, or are spoilt; names all of them, the places
             searched, and a dataset that needs no files.
     """
-    found = {name: locate(folder, described.name, name) for name in names}
-    missing = [name for name, path in found.items() if path is None]
+    wanted = {name: holds(name) for name in names}
+    paths = found(folder, described, [archive for archive, _ in wanted.values()], progress)
+    plain = [name for name, (_, member) in wanted.items() if not member]
+    whole = {name: _checked(described, name, paths[name]) for name in plain}
+    for archive in {archive for archive, member in wanted.values() if member}:
+        inside = {member: name for name, (outside, member) in wanted.items() if outside == archive}
+        check_archive(described, archive, paths[archive])
+        for member, data in read_members(paths[archive], inside.__contains__):
+            whole[inside.pop(member)] = _opened(display(paths[archive] / member), data)
+        if inside:
+            raise DataError(f"{display(paths[archive])}: holds no file {next(iter(inside))}")
+    return {name: whole[name] for name in names}
+
+
+def found(
+    folder: Folder, described: Described, names: list[str], progress: Progress | None = None
+) -> dict[str, Path]:
+    """The paths of a dataset's files and folders by name; fetches what is missing, raises as `contents`."""
+    paths = {name: locate(folder, described.name, name, home(described)) for name in names}
+    missing = [name for name, path in paths.items() if path is None]
     faults: list[str] = []
     for name in missing:
         source = described.descriptor.files.get(name)
@@ -78,13 +108,14 @@ def contents(
             faults.append(f"{name} has no address in {display(described.path)}")
             break
         try:
-            found[name] = fetch(source, cache() / described.name / _file_name(source, name), progress)
+            inside = _file_name(source, name).removeprefix(f"{described.name}/")
+            paths[name] = fetch(source, cache() / described.name / inside, progress)
         except DataError as error:
             faults.append(str(error))
             break  # the next file would wait for the same dead mirrors
     if faults:
-        raise DataError(_missing(folder, described, [n for n in missing if not found[n]], faults))
-    return {name: _checked(described, name, path) for name, path in found.items() if path}
+        raise DataError(_missing(folder, described, [n for n in missing if not paths[n]], faults))
+    return {name: path for name, path in paths.items() if path}
 
 
 def _missing(folder: Folder, described: Described, missing: list[str], faults: list[str]) -> str:
@@ -99,27 +130,71 @@ def _missing(folder: Folder, described: Described, missing: list[str], faults: l
     )
 
 
+def check_archive(described: Described, name: str, path: Path) -> None:
+    """Compare an archive as it was downloaded with its checksum; raises DataError."""
+    source = described.descriptor.files.get(name)
+    if source is None:
+        return
+    kind, expected = ("sha256", source.sha256) if source.sha256 else ("md5", source.md5)
+    with path.open("rb") as file:
+        digest = hashlib.new(kind, usedforsecurity=False)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != expected:
+        raise _not_declared(described, path, kind, digest.hexdigest(), expected)
+
+
 def _checked(described: Described, name: str, path: Path) -> bytes:
-    data = _unpacked(path)
+    raw = _read(path)
+    data = _opened(display(path), raw, packed=path.suffix == ".gz")
     source = described.descriptor.files.get(name)
     if source is not None:
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != source.sha256:
-            raise DataError(
-                f"{display(path)}: is not the file that {described.name} declares: its content has the "
-                f"sha256 {digest}, expected {source.sha256}; delete it, and it is fetched again"
-            )
+        fault = _mismatch(source, raw, data)
+        if fault:
+            raise _not_declared(described, path, *fault)
     return data
 
 
-def _unpacked(path: Path) -> bytes:
+def _not_declared(
+    described: Described, path: Path, kind: str, digest: str, expected: str | None
+) -> DataError:
+    return DataError(
+        f"{display(path)}: is not the file that {described.name} declares: its content has the "
+        f"{kind} {digest}, expected {expected}; delete it, and it is fetched again"
+    )
+
+
+def _mismatch(source: Source, raw: bytes, data: bytes) -> tuple[str, str, str] | None:
+    """Which checksum is wrong: its kind, what it is and what it should be.
+
+    Args:
+        source: the checksums.
+        raw: the file as it lies there.
+        data: its content, without a .gz around it.
+    """
+    unpacked_by_hand = source.urls[0].endswith(".gz") and not raw.startswith(_GZIP_MAGIC)
+    kinds = [("sha256", source.sha256, data)]
+    if not unpacked_by_hand:  # an md5 is that of the download
+        kinds.append(("md5", source.md5, raw))
+    for kind, expected, checked in kinds:
+        digest = hashlib.new(kind, checked, usedforsecurity=False).hexdigest() if expected else None
+        if expected and digest and digest != expected:
+            return kind, digest, expected
+    return None
+
+
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else _without_gzip(data)
-    except _GZIP_FAULTS as error:
-        raise DataError(f"{display(path)}: is cut off or no gzip file ({error}); delete it") from error
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{display(path)}: cannot be read: {error.strerror or error}") from error
+
+
+def _opened(where: str, data: bytes, packed: bool = False) -> bytes:
+    try:
+        return gzip.decompress(data) if packed else _without_gzip(data)
+    except _GZIP_FAULTS as error:
+        raise DataError(f"{where}: is cut off or no gzip file ({error}); delete it") from error
 
 
 def _without_gzip(data: bytes) -> bytes:
@@ -232,11 +307,13 @@ def _wrong_with(part: Path, url: str, source: Source) -> str:
     if url.endswith(".gz") and not data.startswith(_GZIP_MAGIC):
         return "its content is no gzip file"
     try:
-        digest = hashlib.sha256(_without_gzip(data)).hexdigest()
+        content = data if is_archive(url) else _without_gzip(data)
     except _GZIP_FAULTS:
         return "its content is no whole gzip file"
-    if digest != source.sha256:
-        return f"its content has the sha256 {digest[:12]}…, expected {source.sha256[:12]}…"
+    fault = _mismatch(source, data, content)
+    if fault:
+        kind, digest, expected = fault
+        return f"its content has the {kind} {digest[:12]}…, expected {expected[:12]}…"
     return ""
 
 

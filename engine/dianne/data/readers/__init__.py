@@ -5,14 +5,32 @@ from __future__ import annotations
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
 from dianne.data.files import Progress
-from dianne.data.readers import function, idx, scikit, table, text
+from dianne.data.readers import (
+    arrays,
+    cifar,
+    function,
+    huggingface,
+    idx,
+    image_folder,
+    parquet,
+    raw,
+    scikit,
+    segmentation,
+    stl,
+    svhn,
+    table,
+    text,
+)  # fmt: skip
 from dianne.data.readers.adapting import adapted
-from dianne.data.readers.making import READERS, Reader
+from dianne.data.readers.making import READERS, Reader, with_labels
 from dianne.errors import ConfigError, Problem, UsageError
 from dianne.workspace import Folder
 
 __all__ = ["READERS", "TYPES", "open_dataset", "reader_of"]
-TYPES = (idx, scikit, text, table, function)
+TYPES = (
+    idx, raw, cifar, stl, svhn, image_folder, segmentation, text, table, arrays, parquet, huggingface, scikit,
+    function,
+)  # fmt: skip
 """The files of the readers; importing one registers its type."""
 
 
@@ -23,7 +41,9 @@ def open_dataset(folder: Folder, described: Described, progress: Progress | None
         ConfigError: its type is unknown, or its keys do not fit its files.
         DataError: files are missing or spoilt.
     """
-    return adapted(reader_of(described)(folder, described, progress), described)
+    reader = reader_of(described)
+    described = with_labels(folder, described, progress)
+    return adapted(reader(folder, described, progress), described)
 
 
 def reader_of(described: Described) -> Reader:

@@ -12,8 +12,7 @@ from torch import Tensor
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
 from dianne.data.files import DataError, Progress, contents
-from dianne.data.readers.making import READERS, made, tensor
-from dianne.errors import ConfigError, Problem
+from dianne.data.readers.making import READERS, made, misfit, pairs, tensor
 from dianne.workspace import Folder
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -52,12 +51,7 @@ def parse_idx(data: bytes, name: str) -> np.ndarray[Any, Any]:
 def read_idx(folder: Folder, described: Described, progress: Progress | None) -> Dataset:
     """Images and class indices in IDX files, one file behind the other; greyscale gets one plane."""
     descriptor = described.descriptor
-    names = [*descriptor.inputs, *descriptor.targets]
-    if not descriptor.inputs or len(descriptor.inputs) != len(descriptor.targets):
-        message = f"type IDX needs as many 'targets' as 'inputs', found {len(descriptor.inputs)} inputs and "
-        message += f"{len(descriptor.targets)} targets"
-        where = described.document.where(("inputs",), of_key=True)
-        raise ConfigError(described.document.source, [Problem(where, message)])
+    names = [name for pair in pairs(described) for name in pair]
     arrays = {
         name: parse_idx(data, name) for name, data in contents(folder, described, names, progress).items()
     }
@@ -65,6 +59,11 @@ def read_idx(folder: Folder, described: Described, progress: Progress | None) ->
     targets = _joined(described, {name: arrays[name] for name in descriptor.targets})
     if inputs.dim() == 3:
         inputs = inputs.unsqueeze(1)  # (n, 1, height, width)
+    if descriptor.transposed:
+        if inputs.dim() < 4:
+            message = f"transposed: needs images, but the samples are {list(inputs.shape[1:])}"
+            raise misfit(described, "transposed", message)
+        inputs = inputs.transpose(-1, -2).contiguous()
     return made(described, inputs, targets)
 
 

@@ -41,6 +41,7 @@ class _Table:
 
 
 @READERS.register("CSV")
+@READERS.register("CSVDataset")
 def read_csv(folder: Folder, described: Described, progress: Progress | None) -> Dataset:
     """A table: some columns are the input, others the target, or one with the class of each row.
 

@@ -1,0 +1,75 @@
+"""SVHN, house numbers cropped to digits."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+
+from dianne.data.dataset import Dataset
+from dianne.data.descriptor import Described
+from dianne.data.files import DataError, Progress, contents
+from dianne.data.readers.making import READERS, classes_of, made, misfit, tensor
+from dianne.data.readers.raw import read_pairs
+from dianne.errors import ConfigError
+from dianne.workspace import Folder
+
+_FAULTS = (
+    ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, EOFError, MemoryError,
+    OverflowError, NotImplementedError, RuntimeError, ImportError, zlib.error, struct.error,
+)  # fmt: skip  # all that scipy was seen to raise for spoilt files
+
+
+@READERS.register("SVHN")
+def read_svhn(folder: Folder, described: Described, progress: Progress | None) -> Dataset:
+    """Images [3, 32, 32] and digits from .mat files, or from files of raw bytes with others of classes.
+
+    Source: Netzer et al. (2011), Reading digits in natural images with unsupervised feature learning.
+    """
+    names = described.descriptor.inputs
+    labels = classes_of(described)
+    if any(not name.endswith(".mat") for name in names) or not names:
+        images, classes = read_pairs(folder, described, progress, 3 * 32 * 32)
+        return made(described, tensor(images).reshape(-1, 3, 32, 32), tensor(classes), labels)
+    if described.descriptor.targets:
+        raise _misplaced(described)
+    parts = [_digits(name, data) for name, data in contents(folder, described, names, progress).items()]
+    inputs, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return made(described, tensor(inputs), tensor(targets), labels)
+
+
+def _misplaced(described: Described) -> ConfigError:
+    return misfit(described, "targets", "targets: a .mat file of SVHN holds images and classes; leave it out")
+
+
+def _digits(name: str, data: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Images (n, 3, 32, 32) and digits (n,) of a .mat file; there the class 10 stands for the digit 0.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    import scipy.io.matlab  # here, because it takes half a second; it comes with scikit-learn
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scipy's, for variables that are there twice
+            values = scipy.io.matlab.loadmat(io.BytesIO(data), variable_names=["X", "y"])
+            images, digits = np.asarray(values["X"]), np.asarray(values["y"]).ravel()
+    except (*_FAULTS, scipy.io.matlab.MatReadError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{name}: is no whole .mat file of X and y ({reason})") from error
+    if images.dtype != np.uint8 or images.shape[:3] != (32, 32, 3) or images.ndim != 4:
+        found = f"{list(images.shape)} of {images.dtype}"
+        raise DataError(f"{name}: X: expected images [32, 32, 3, n] of uint8, found {found}")
+    if digits.dtype.kind not in "ui" or len(digits) != images.shape[3]:
+        found = f"{len(digits):,} of {digits.dtype}"
+        raise DataError(f"{name}: y: expected {images.shape[3]:,} whole numbers, found {found}")
+    odd = (digits < 1) | (digits > 10)
+    if odd.any():
+        row = int(odd.argmax())
+        raise DataError(f"{name}: y: sample {row:,}: expected a class from 1 to 10, found {digits[row]}")
+    return images.transpose(3, 2, 0, 1), (digits % 10).astype(np.uint8)
