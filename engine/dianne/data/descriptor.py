@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from dianne.data.adapter_options import AdapterOptions
 from dianne.document import Document, load
 from dianne.errors import suggest
 from dianne.options import Label, NonNegativeInt, Options, PositiveInt, explain, keys
@@ -149,6 +150,9 @@ class Descriptor(Options):
     """Scale every image to this height and width (bilinear, cropped to the ratio of the sides first)."""
     pad: NonNegativeInt = 0
     """Then put as many black pixels around it on every side."""
+
+    adapters: list[AdapterOptions] = Field(default_factory=list)
+    """What is done to samples on their way into a batch, one behind the other: [{frame: [32, 32]}]."""
 
     def needs(self) -> list[str]:
         """The files that its data come from."""

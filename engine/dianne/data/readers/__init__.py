@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dianne.data.adapters import stack
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
 from dianne.data.files import Progress
@@ -23,7 +24,8 @@ def open_dataset(folder: Folder, described: Described, progress: Progress | None
         ConfigError: its type is unknown, or its keys do not fit its files.
         DataError: files are missing or spoilt.
     """
-    return adapted(reader_of(described)(folder, described, progress), described)
+    dataset = adapted(reader_of(described)(folder, described, progress), described)
+    return stack.described(dataset, described)
 
 
 def reader_of(described: Described) -> Reader:
