@@ -12,6 +12,7 @@ import click
 
 import dianne
 from dianne.cli.console import row, say, show, show_json, show_table, stream, table
+from dianne.cli.dataset import dataset
 from dianne.cli.plot import plot
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
@@ -33,6 +34,7 @@ def cli() -> None:
 
 
 cli.add_command(plot)
+cli.add_command(dataset)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -73,30 +73,35 @@ def channels(dims: Shape) -> int:
 
 
 def statistics(chunks: Iterable[Tensor], dims: Shape) -> tuple[list[float], list[float]]:
-    """Mean and deviation (that of a population) of each plane or column.
+    """Mean and deviation (that of a population) of each plane or column, with which they are normalised.
 
-    A plane that does not vary has the deviation 1.
+    What does not vary has the deviation 1 here; values that are missing (NaN) do not count.
 
     Args:
         chunks: (b, *dims) float32, all samples in turn.
         dims: shape of one sample.
     """
+    mean, deviation = moments(chunks, dims)
+    varies = deviation > 1e-9 * mean.abs()  # else it is the rounding of the mean that differs
+    return mean.tolist(), torch.where(varies, deviation, 1.0).tolist()
+
+
+def moments(chunks: Iterable[Tensor], dims: Shape) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each plane or column, (channels,) float64 each; arguments as `statistics`."""
     count = channels(dims)
-    number, total, squares, first = 0, torch.zeros(count).double(), torch.zeros(count).double(), None
+    number, total, squares = (torch.zeros(count).double() for _ in range(3))
+    first: Tensor | None = None
     for chunk in chunks:
         values = chunk.reshape(len(chunk), count, -1).double()
         if first is None:
-            first = values.mean((0, 2), keepdim=True)  # so that squares stay small, and exact
-        values = values - first
-        number += values.shape[0] * values.shape[2]
+            first = values.nanmean((0, 2), keepdim=True).nan_to_num()  # so that squares stay small, and exact
+        number += (~values.isnan()).sum((0, 2))
+        values = (values - first).nan_to_num()
         total += values.sum((0, 2))
         squares += values.square().sum((0, 2))
     assert first is not None
     mean = total / number
-    deviation = (squares / number - mean.square()).clamp(min=0).sqrt()
-    mean = mean + first.flatten()
-    deviation = torch.where(deviation > 1e-9 * mean.abs(), deviation, 1.0)
-    return mean.tolist(), deviation.tolist()
+    return mean + first.flatten(), (squares / number - mean.square()).clamp(min=0).sqrt()
 
 
 class Noise(Adapter):
