@@ -183,4 +183,4 @@ def test_adapters_that_do_not_fit_are_found_in_their_place(workspace):
     describe(workspace, "adapters:\n  - {frame: [6, 6]}\n  - {hflop: 0.5}\n")
     with pytest.raises(ConfigError) as raised:
         workspace.dataset("Set")
-    assert "Set.yaml:8:" in str(raised.value)
+    assert str(raised.value).endswith("Set.yaml:8:6: unknown key 'hflop'; did you mean 'hflip'?")

@@ -207,6 +207,11 @@ def read(path: Path) -> Described:
     except ValidationError as error:
         for detail in error.errors():
             place = tuple(part for part in detail["loc"] if isinstance(part, str | int))
+            if detail["type"] == "extra_forbidden":
+                inside = keys(AdapterOptions if place[0] == "adapters" else Source)
+                message = f"unknown key '{place[-1]}'{suggest(str(place[-1]), inside, 'keys')}"
+                document.report(place, message, of_key=True)
+                continue
             document.report(place, f"{'.'.join(map(str, place))}: {explain(detail)}")
     document.close()
     assert descriptor is not None

@@ -64,7 +64,7 @@ def add(folder: Folder, name: str, path: Path) -> Path:
 
 def _line(key: str, value: Any) -> str:
     """One key of a descriptor."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
     return f"{key}: {text.removesuffix(chr(10)).removesuffix(chr(10) + '...')}\n"
 
 
