@@ -16,12 +16,24 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "words",
-    ["--help", "models", "tags", "tags MLP", "datasets", "strategies", "learn --help", "plot loss --help"],
+    [
+        "--help",
+        "models",
+        "tags",
+        "tags MLP",
+        "datasets",
+        "strategies",
+        "plot loss --help",
+        "dataset show --help",
+        "dataset fetch Digits",
+        "dataset add Mine .",
+        "learn --help",
+    ],
 )
 def test_a_command_that_does_not_compute_does_not_import_torch(folder: Path, words: str) -> None:
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "dianne", *words.split()],
-        cwd=folder, capture_output=True, text=True, timeout=60, check=True,
+        cwd=folder, capture_output=True, text=True, timeout=60, check="add" not in words,
     )  # fmt: skip
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "dianne.cli.commands" in imported

@@ -12,6 +12,7 @@ import click
 
 import dianne
 from dianne.cli.console import row, say, show, show_json, show_table, stream, table
+from dianne.cli.dataset import dataset
 from dianne.cli.plot import plot
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
@@ -33,6 +34,7 @@ def cli() -> None:
 
 
 cli.add_command(plot)
+cli.add_command(dataset)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -63,7 +65,7 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     job = prepare(here(), networks, dataset, options)
     if dry_run:
         team = ", ".join(f"{member.name} ({member.role})" for member in job.team)
-        _show_settings(f"learn {team} on {dataset} with {job.strategy.__name__}", job.bound, as_json)
+        _show_settings(f"learn {team} on {dataset} with {job.strategy.__name__}", job, as_json)
         return 0
     with Screen() as screen, _stop_on_signals() as (stop, code):
         result = LearnRun(job, screen, stop).run()
@@ -127,14 +129,18 @@ def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     job = prepare(here(), networks, dataset, options)
     if dry_run:
         title = f"evaluate {', '.join(job.names)} on {dataset} with {job.strategy.__name__}"
-        _show_settings(title, job.bound, as_json)
+        _show_settings(title, job, as_json)
         return
     with Screen() as screen:
         found = run(job, screen.fetching)
     show_evaluation(found, as_json)
 
 
-def _show_settings(title: str, bound: Any, as_json: bool) -> None:
+def _show_settings(title: str, job: Any, as_json: bool) -> None:
+    from dianne.data.adapter_options import shown, wanted
+
+    bound, listed = job.bound, job.described.descriptor.adapters
+    adapters = [adapter for options in (*listed, bound.get("data")) for adapter in wanted(options)]
     if as_json:
         show_json({
             "job": title,
@@ -142,12 +148,15 @@ def _show_settings(title: str, bound: Any, as_json: bool) -> None:
                 setting.key: {"value": setting.value, "origin": setting.origin, "readers": setting.readers}
                 for setting in bound.settings
             },
+            "adapters": adapters,
         })  # fmt: skip
         return
     show(f"{title}\n")
+    if adapters:
+        show(f"samples: {', then '.join(adapters)}\n")
     made = table("option", "value", "from", "read by")
     for setting in sorted(bound.settings, key=lambda s: (s.origin == "default", s.readers[0])):
-        value = setting.value if not isinstance(setting.value, bool) else str(setting.value).lower()
+        value = shown(setting.value) if isinstance(setting.value, bool | list) else setting.value
         row(made, setting.key, value, setting.origin, ", ".join(setting.readers))
     show_table(made)
 

@@ -78,24 +78,35 @@ def list_tags(folder: Folder, network: str | None, as_json: bool) -> None:
 
 
 def list_datasets(folder: Folder, as_json: bool) -> None:
-    """Datasets by name, with the place of their files."""
-    entries = []
+    """Datasets by name; samples and shape as far as their descriptors tell them."""
+    entries: list[dict[str, Any]] = []
     for name, path in sorted(folder.files("datasets").items()):
         try:
             found = descriptor.read(path).descriptor
         except ConfigError as error:
-            entries.append({"name": name, "files": "", "description": f"cannot be read: {error.problems[0]}"})
+            about = f"cannot be read: {error.problems[0]}"
+            entries.append({
+                "name": name, "type": None, "samples": None, "inputDims": None, "files": "",
+                "description": about,
+            })  # fmt: skip
             continue
         needed = found.needs()
         missing = [file for file in needed if files.locate(folder, found.name, file) is None]
+        ends = [part.stop for part in found.parts.values()]
+        samples = max(end or 0 for end in ends) if ends and all(ends) else None
         state = "needs none" if not needed else "here" if not missing else f"{len(missing)} to fetch"
-        entries.append({"name": name, "files": state, "description": found.description})
+        entries.append({
+            "name": name, "type": found.type, "samples": samples, "inputDims": found.input_dims,
+            "files": state, "description": found.description,
+        })  # fmt: skip
     if as_json:
         show_json(entries)
         return
-    made = table("dataset", "files", "description")
+    made = table("dataset", "type", "samples", "dims", "files", "description", right=("samples",))
     for entry in entries:
-        row(made, entry["name"], entry["files"], entry["description"])
+        count = f"{entry['samples']:,}" if entry["samples"] else ""
+        shown = entry["inputDims"], entry["files"], entry["description"]
+        row(made, entry["name"], entry["type"], count, *shown)
     show_table(made)
 
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from dianne.cli.console import say, talk
+from dianne.cli.downloads import Downloads
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs.learn import LearnWatcher, PreparedLearn
 from dianne.learning.loop import Report
@@ -17,12 +18,11 @@ from dianne.learning.strategy import Terms
 _REFRESH = 0.1  # seconds
 
 
-class Screen(LearnWatcher):
+class Screen(Downloads, LearnWatcher):
     """Shows a learn job to a person. Use it in a `with`, so that the bar goes when the job ends."""
 
     def __init__(self) -> None:
-        self.bar: Progress | None = None
-        self.download: TaskID | None = None
+        super().__init__()
         self.task: TaskID | None = None
         self.batch_size = 0
         self.total = 0
@@ -30,31 +30,9 @@ class Screen(LearnWatcher):
         self.next_refresh = 0.0
         self.lines = not talk.is_terminal
 
-    def __enter__(self) -> Screen:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar:
-            self.bar.stop()
-
     def note(self, message: str) -> None:
         """One line above the bar."""
         say(message)
-
-    def fetching(self, file: str, done: int, total: int | None) -> None:
-        """A bar for a download, or a line when it is done."""
-        if not talk.is_terminal:
-            if done == total:
-                say(f"fetched {file}, {done:,} bytes")
-            return
-        if self.bar is None:
-            self.bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=talk, transient=True
-            )
-            self.bar.start()
-        if self.download is None or self.bar.tasks[self.download].description != file:
-            self.download = self.bar.add_task(file, total=total)
-        self.bar.update(self.download, completed=done, total=total)
 
     def start(self, job: PreparedLearn, batch_size: int) -> None:
         """Say what begins, and put the bar up."""

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dianne.data.adapters.adapter import Adapter, Draws, Pair, Shape, as_floats
 from dianne.data.descriptor import Described, Range
 from dianne.errors import UsageError
-
-Shape = tuple[int, ...]
 
 
 class Batch(NamedTuple):
@@ -43,6 +42,10 @@ class Dataset:
         autoencode: whether a batch's target is its input.
         vocabulary: names of what the inputs stand for; in a batch they are one-hot.
         sequential: whether the samples follow each other in time.
+        adapters: what is done to a batch, in this order.
+        noises: what is done to its inputs once an autoencoder's targets are taken.
+        draws: where random adapters take their numbers from; where there is none nothing is augmented, and
+            what has to be drawn is drawn from one stream for each batch.
     """
 
     name: str
@@ -52,6 +55,9 @@ class Dataset:
     autoencode: bool = False
     vocabulary: list[str] | None = None
     sequential: bool = False
+    adapters: tuple[Adapter, ...] = ()
+    noises: tuple[Adapter, ...] = ()
+    draws: Draws | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -59,6 +65,8 @@ class Dataset:
     @property
     def input_dims(self) -> Shape:
         """Shape of one input."""
+        if self.adapters:
+            return self.adapters[-1].dims
         return (len(self.vocabulary),) if self.vocabulary else tuple(self.inputs.shape[1:])
 
     @property
@@ -66,10 +74,26 @@ class Dataset:
         """Shape of one target in a batch."""
         if self.autoencode:
             return self.input_dims
-        return (len(self.labels),) if self.labels else tuple(self.targets.shape[1:])
+        if self.labels:
+            return (len(self.labels),)
+        moved = [adapter.dims for adapter in self.adapters if getattr(adapter, "both", False)]
+        return moved[-1] if moved else tuple(self.targets.shape[1:])
+
+    def drawing(self, seed: int, learning: bool) -> Dataset:
+        """The dataset with random numbers of its own for its adapters.
+
+        Args:
+            seed: of the stream of augmentation.
+            learning: whether samples are augmented.
+        """
+        if not (self.adapters or self.noises):
+            return self
+        return replace(self, draws=Draws(torch.Generator().manual_seed(seed), learning))
 
     def batch(self, indices: Tensor | slice) -> Batch:
         """The samples at (b,) int64 `indices`, as float32; (b, time) indices give (b, time, ...) samples."""
+        if self.adapters or self.noises:
+            return self._adapted(indices)
         inputs = self.inputs[indices]
         if self.vocabulary:
             inputs = _one_hot(inputs, len(self.vocabulary))
@@ -81,6 +105,26 @@ class Dataset:
             return Batch(inputs, inputs)
         targets = self.targets[indices]
         return Batch(inputs, _one_hot(targets, len(self.labels)) if self.labels else _floats(targets))
+
+    def _adapted(self, indices: Tensor | slice) -> Batch:
+        """`batch` through all adapters; uint8 stays uint8 while only pixels move."""
+        if isinstance(indices, Tensor) and indices.dim() > 1:
+            flat = self._adapted(indices.flatten())
+            return Batch(*(values.view(*indices.shape, *values.shape[1:]) for values in flat))
+        draws = self.draws or Draws(torch.Generator().manual_seed(0), learning=False)
+        stored = self.inputs[indices]
+        inputs = _one_hot(stored, len(self.vocabulary)) if self.vocabulary else stored
+        pair = Pair(inputs, self.targets[indices])
+        for adapter in self.adapters:
+            pair = adapter(pair, draws)
+        inputs = as_floats(pair.inputs)
+        inputs = inputs.clone() if inputs.data_ptr() == stored.data_ptr() else inputs
+        targets = inputs
+        if not self.autoencode:
+            targets = _one_hot(pair.targets, len(self.labels)) if self.labels else _floats(pair.targets)
+        for noise in self.noises:
+            inputs = noise(Pair(inputs, targets), draws).inputs
+        return Batch(inputs, targets)
 
     def without_data(self, size: int, length: int | None = None) -> Batch:
         """A batch on torch's meta device: shapes, but no values; of sequences if a length is given."""

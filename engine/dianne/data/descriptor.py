@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from dianne.data.adapter_options import AdapterOptions
 from dianne.data.archives import holds
 from dianne.data.reference import translated
 from dianne.document import Document, load
@@ -200,6 +201,9 @@ class Descriptor(Options):
     pad: NonNegativeInt = 0
     """Then put as many black pixels around it on every side."""
 
+    adapters: list[AdapterOptions] = Field(default_factory=list)
+    """What is done to samples on their way into a batch, one behind the other: [{frame: [32, 32]}]."""
+
     @field_validator("files")
     @classmethod
     def _stays_inside(cls, files: dict[str, Source]) -> dict[str, Source]:
@@ -267,6 +271,11 @@ def read(path: Path) -> Described:
     except ValidationError as error:
         for detail in error.errors():
             place = tuple(part for part in detail["loc"] if isinstance(part, str | int))
+            if detail["type"] == "extra_forbidden":
+                inside = keys(AdapterOptions if place[0] == "adapters" else Source)
+                message = f"unknown key '{place[-1]}'{suggest(str(place[-1]), inside, 'keys')}"
+                document.report(place, message, of_key=True)
+                continue
             document.report(place, f"{'.'.join(map(str, place))}: {explain(detail)}")
     document.close()
     assert descriptor is not None

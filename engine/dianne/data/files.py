@@ -8,7 +8,6 @@ in its place never passes for data. `images.zip/train/one.bin` is a file inside 
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import hashlib
 import os
@@ -26,7 +25,7 @@ from dianne.data.descriptor import Described, Source
 from dianne.document import display
 from dianne.errors import DataError as DataError
 from dianne.errors import listing
-from dianne.workspace import Folder
+from dianne.workspace import Folder, alone_in
 
 TIMEOUT = 5.0  # seconds without an answer, after which a mirror is given up
 _CHUNK = 1 << 16
@@ -229,7 +228,7 @@ def fetch(source: Source, target: Path, progress: Progress | None = None) -> Pat
     part = target.with_name(target.name + ".part")
     plain = target.with_name(target.name.removesuffix(".gz"))
     packed = target.with_name(f"{plain.name}.gz")
-    with _alone_in(target.parent):
+    with _alone(target.parent):
         for present in (plain, packed):
             if present.is_file():
                 return present
@@ -245,16 +244,11 @@ def fetch(source: Source, target: Path, progress: Progress | None = None) -> Pat
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if need be."""
+def _alone(folder: Path) -> Iterator[None]:
     with _written():
         folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with alone_in(folder):
         yield
-    finally:
-        os.close(handle)
 
 
 @contextmanager

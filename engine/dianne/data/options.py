@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from dianne.data.adapter_options import AdapterOptions
+from dianne.data.adapters.stack import Statistics, adapted
 from dianne.data.dataset import Dataset, part
 from dianne.data.descriptor import Described, Range, RangeOption
-from dianne.options import Options
 
 
-class DataOptions(Options):
+class DataOptions(AdapterOptions):
     """Which samples of the dataset, and what becomes of them."""
 
     range: RangeOption | None = None
     """Samples used: 0,59999 includes both ends, 0:60000 is half-open."""
-    autoencode: bool = False
-    """The target of each sample is the sample itself."""
 
 
 class LearnDataOptions(DataOptions):
@@ -39,6 +36,19 @@ def whole(described: Described, part_name: str) -> Range:
     return part(described, part_name) or Range("all")
 
 
-def view(dataset: Dataset, chosen: Range, options: DataOptions) -> Dataset:
-    """The samples of a range, adapted as the options say; those without targets always are their own."""
-    return replace(dataset.select(chosen), autoencode=options.autoencode or dataset.autoencode)
+def view(
+    dataset: Dataset, chosen: Range, options: DataOptions, known: Statistics | None = None, rest: bool = False
+) -> Dataset:
+    """The samples of a range behind the adapters that options ask for; those without targets are their own.
+
+    Args:
+        dataset: all samples.
+        chosen: the range.
+        options: the adapters.
+        known: mean and deviation for `normalise`; those of the range if left out.
+        rest: take what `split` leaves of the range.
+
+    Raises:
+        UsageError: the range reaches beyond the dataset, or an adapter does not fit the samples.
+    """
+    return adapted(dataset.select(chosen), options, known, rest)

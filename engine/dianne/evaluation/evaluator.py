@@ -33,11 +33,13 @@ def evaluate(
         networks: in the order of its roles; put back into the mode in which they came.
         options: of the strategy.
         dataset: every sample is used once, in order.
-        seed: of the strategy's noise, so that the same evaluation gives the same numbers.
+        seed: of the strategy's noise and the adapters' draws, so that the same evaluation gives the same
+            numbers.
         tick: told how many samples are done.
         criterion: the one that the options name, with its own options.
     """
     begin = time.perf_counter()
+    dataset = dataset.drawing(derive(seed, "augmentation"), learning=False)
     noise = torch.Generator().manual_seed(derive(seed, "noise"))
     job = EvaluationJob(networks, options, dataset.labels, len(dataset), noise, criterion)
     modes = {module: module.training for network in networks for module in network.modules()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from dianne import plugins
 from dianne.binding import Bound, Consumer, bind
 from dianne.criteria import CRITERIA
+from dianne.data.adapter_options import adapter_keys
+from dianne.data.adapters.stack import Statistics
 from dianne.data.descriptor import Described, Range, describe
 from dianne.data.files import Progress
 from dianne.data.options import EvaluateDataOptions, view
@@ -24,6 +27,7 @@ from dianne.options import FiniteFloat, NonNegativeInt, Options, default_of, key
 from dianne.store import FORMAT, Manifest, Store, load_weights
 from dianne.workspace import Folder
 
+_ADAPTERS = adapter_keys() - {"split", "splitSeed"}  # an evaluation chooses its own samples
 FALLBACK_STRATEGY = "ClassificationEvaluationStrategy"
 
 
@@ -77,7 +81,7 @@ def prepare(
     manifests = {name: store.manifest(name, str(tag)) for name in names}
     job = next(iter(manifests.values())).job
     used: dict[str, Any] = job.get("options", {})
-    learned: dict[str, Any] = {key: used[key] for key in ("autoencode", "criterion") if key in used}
+    learned: dict[str, Any] = {key: used[key] for key in (*_ADAPTERS, "criterion") if key in used}
     wanted = str(
         given.pop("strategy", "") or _judge_of(folder, job, labels_of(described, {**learned, **given}))
     )
@@ -107,7 +111,7 @@ def _inherited(strategy: type[EvaluationStrategy], options: Mapping[str, Any]) -
     if "criterion" in known:
         fallback = default_of(keys(strategy.Options)["criterion"])
         known |= set(keys(CRITERIA.get(str(plain(options.get("criterion", fallback)))).Options))
-    return known | {"autoencode"}
+    return known | _ADAPTERS
 
 
 def _judge_of(folder: Folder, job: Mapping[str, Any], labels: list[str] | None) -> str:
@@ -144,9 +148,9 @@ def run(
     store = Store(job.folder.models)
     tag = job.options.tag
     graphs = [stored_network(store, manifest, f"{name}:{tag}") for name, manifest in job.manifests.items()]
-    dataset = view(
-        open_dataset(job.folder, job.described, fetching), job.test, job.bound.of("data", EvaluateDataOptions)
-    )
+    full = open_dataset(job.folder, job.described, fetching)
+    data = job.bound.of("data", EvaluateDataOptions)
+    dataset = view(full, job.test, data, _statistics(job), rest=True)
     options: Any = job.bound.get(job.strategy.__name__)
     name = getattr(options, "criterion", None)
     criterion = CRITERIA.get(name)(job.bound.find(name)) if name else None
@@ -157,6 +161,15 @@ def run(
             store.put(_best_of(tag), best, store.weights(manifest))
         found.stored = _best_of(tag)
     return found
+
+
+def _statistics(job: PreparedEvaluate) -> Statistics | None:
+    """Those with which the samples were normalised that the networks learned from, if they were."""
+    found = next((m.dataset["normalise"] for m in job.manifests.values() if "normalise" in m.dataset), None)
+    if found is None:
+        return None
+    mean, deviation = json.loads(found)
+    return mean, deviation
 
 
 def _best_of(tag: str) -> str:

@@ -201,10 +201,11 @@ def prepare(
     for tag in (bound.of("job", LearnOptions).tag, *origins):
         if tag is not None:
             check_tag(tag)
+    validation = data.validation_set or (train if data.split else None)
     identifier = uuid.uuid4().hex[:12]
     resolved = resolve_networks(team, bound, library)
     return PreparedLearn(
-        folder, strategy, team, resolved, described, bound, train, data.validation_set, evaluation, identifier
+        folder, strategy, team, resolved, described, bound, train, validation, evaluation, identifier
     )
 
 
@@ -231,7 +232,8 @@ def _evaluation(
 ) -> type[EvaluationStrategy] | None:
     """What judges the networks that learn on the validation set, if there is one."""
     options = bound.of("job", LearnOptions)
-    if bound.of("data", LearnDataOptions).validation_set:
+    data = bound.of("data", LearnDataOptions)
+    if data.validation_set or data.split:
         found: type[EvaluationStrategy] = plugins.find(
             folder, strategy.evaluation_for(labels), plugins.EVALUATION
         )

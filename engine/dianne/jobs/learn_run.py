@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 
 from dianne.criteria import CRITERIA, Criterion
+from dianne.data.adapters.stack import statistics_of
 from dianne.data.dataset import Dataset
 from dianne.data.files import Progress
 from dianne.data.options import view
@@ -62,8 +64,9 @@ class LearnRun:
         job = self.job
         progress: Progress = self.watcher.fetching
         full = open_dataset(job.folder, job.described, progress)
-        self.fingerprint, self.labels = full.fingerprint(), full.labels
+        self.fingerprint = full.fingerprint()
         train = view(full, job.train, job.data)
+        self.labels, self.statistics = train.labels, statistics_of(train)
         self.rehearse(train)
         start = Start(job, self.store, self.seed, self.watcher.note)
         self.graphs = start.graphs()
@@ -72,7 +75,9 @@ class LearnRun:
         freeze({(m.name, m.role): self.graphs[m.role] for m in job.team}, job.options.fixed)
         self.learning = {m.name: self.graphs[m.role] for m in job.team if m.trains}
         if job.validation:
-            self.validator = self._validator(view(full, job.validation, job.data))
+            own = job.data.validation_set is None  # what `split` leaves
+            chosen = job.data if own else job.data.model_copy(update={"split": None, "split_seed": 0})
+            self.validator = self._validator(view(full, job.validation, chosen, self.statistics, rest=own))
         strategy, learn_job = self.set_up(train)
         self.watcher.start(job, getattr(learn_job.options, "batch_size", 0))
         loop = Loop(
@@ -213,7 +218,7 @@ class LearnRun:
             loss=terms,
             metrics=metrics,
             labels=self.labels,
-            dataset={"name": job.described.name, "fingerprint": self.fingerprint},
+            dataset=self._data(),
             versions={
                 "dianne": importlib.metadata.version("dianne"),
                 "torch": str(torch.__version__),
@@ -221,6 +226,13 @@ class LearnRun:
             },
             parent=self.store.resolve(network.name, parent) if parent else None,
         )
+
+    def _data(self) -> dict[str, str]:
+        """What the manifest says of the data; with `normalise` its statistics, for evaluations."""
+        found = {"name": self.job.described.name, "fingerprint": self.fingerprint}
+        if self.job.data.normalise:
+            found["normalise"] = json.dumps(self.statistics)
+        return found
 
     def _description(self) -> dict[str, Any]:
         """What the job was asked to do; enough to do it again."""

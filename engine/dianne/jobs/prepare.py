@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
 from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys
+from dianne.data.adapter_options import AdapterOptions, adapter_keys, labels_after
 from dianne.data.descriptor import Described, Range
 from dianne.errors import ConfigError, DianneError, Problem, UsageError
 from dianne.learning.strategy import LearningStrategy
@@ -178,6 +180,12 @@ def choose_range(bound: Bound, described: Described, word: str, part_name: str) 
 
 
 def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | None:
-    """The classes that targets name, unless the job is told to take the samples as targets."""
-    own = str(plain(options.get("autoencode", "false"))).lower() == "true"
-    return None if own else described.labels
+    """The classes that targets name, once the samples are adapted as descriptor and job ask."""
+    found = described.labels
+    for adapters in described.descriptor.adapters:
+        found = labels_after(found, adapters)
+    known = {key: plain(options[key]) for key in adapter_keys() if key in options}
+    try:
+        return labels_after(found, AdapterOptions.model_validate(known))
+    except ValidationError:
+        return found  # binding says what is wrong

@@ -48,6 +48,7 @@ class LearnJob(Job):
         accumulate: int = 1,
         note: Callable[[str], None] = lambda _: None,
     ):
+        dataset = dataset.drawing(derive(seed, "augmentation"), learning=True)
         self.networks = networks
         self.options = options
         self.dataset = dataset

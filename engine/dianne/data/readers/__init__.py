@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dianne.data.adapters import stack
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
 from dianne.data.files import Progress
@@ -43,7 +44,8 @@ def open_dataset(folder: Folder, described: Described, progress: Progress | None
     """
     reader = reader_of(described)
     described = with_labels(folder, described, progress)
-    return adapted(reader(folder, described, progress), described)
+    dataset = adapted(reader(folder, described, progress), described)
+    return stack.described(dataset, described)
 
 
 def reader_of(described: Described) -> Reader:

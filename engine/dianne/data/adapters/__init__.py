@@ -1,0 +1,1 @@
+"""Adapters: what is done to samples on their way into a batch."""
