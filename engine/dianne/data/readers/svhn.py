@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
-import zlib
 from typing import Any
 
 import numpy as np
@@ -14,14 +10,10 @@ from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
 from dianne.data.files import DataError, Progress, contents
 from dianne.data.readers.making import READERS, classes_of, made, misfit, tensor
+from dianne.data.readers.mat import parse_mat
 from dianne.data.readers.raw import read_pairs
 from dianne.errors import ConfigError
 from dianne.workspace import Folder
-
-_FAULTS = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, EOFError, MemoryError,
-    OverflowError, NotImplementedError, RuntimeError, ImportError, zlib.error, struct.error,
-)  # fmt: skip  # all that scipy was seen to raise for spoilt files
 
 
 @READERS.register("SVHN")
@@ -52,16 +44,11 @@ def _digits(name: str, data: bytes) -> tuple[np.ndarray[Any, Any], np.ndarray[An
     Raises:
         DataError: it is no such file.
     """
-    import scipy.io.matlab  # here, because it takes half a second; it comes with scikit-learn
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scipy's, for variables that are there twice
-            values = scipy.io.matlab.loadmat(io.BytesIO(data), variable_names=["X", "y"])
-            images, digits = np.asarray(values["X"]), np.asarray(values["y"]).ravel()
-    except (*_FAULTS, scipy.io.matlab.MatReadError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DataError(f"{name}: is no whole .mat file of X and y ({reason})") from error
+    arrays = parse_mat(data, name)
+    for key in ("X", "y"):
+        if key not in arrays:
+            raise DataError(f"{name}: expected arrays X and y, found {', '.join(sorted(arrays)) or 'none'}")
+    images, digits = arrays["X"], arrays["y"].ravel()
     if images.dtype != np.uint8 or images.shape[:3] != (32, 32, 3) or images.ndim != 4:
         found = f"{list(images.shape)} of {images.dtype}"
         raise DataError(f"{name}: X: expected images [32, 32, 3, n] of uint8, found {found}")
