@@ -12,7 +12,7 @@ from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.words import Commands, here, split, takes
 from dianne.data.adapter_options import AdapterOptions
 from dianne.data.descriptor import describe, parse_range
-from dianne.data.files import contents, locate
+from dianne.data.files import contents, home, locate
 from dianne.errors import UsageError
 from dianne.options import NonNegativeInt
 
@@ -187,7 +187,7 @@ def fetch(words: tuple[str, ...]) -> None:
     with Downloads() as downloads:
         contents(here(), described, needed, downloads.fetching)
     for file in needed:
-        found = locate(here(), name, file)
+        found = locate(here(), name, file, home(described))
         show(display(found) if found else file)
 
 

@@ -82,7 +82,7 @@ def list_datasets(folder: Folder, as_json: bool) -> None:
     entries: list[dict[str, Any]] = []
     for name, path in sorted(folder.files("datasets").items()):
         try:
-            found = descriptor.read(path).descriptor
+            described = descriptor.read(path)
         except ConfigError as error:
             about = f"cannot be read: {error.problems[0]}"
             entries.append({
@@ -90,8 +90,9 @@ def list_datasets(folder: Folder, as_json: bool) -> None:
                 "description": about,
             })  # fmt: skip
             continue
+        found, beside = described.descriptor, files.home(described)
         needed = found.needs()
-        missing = [file for file in needed if files.locate(folder, found.name, file) is None]
+        missing = [file for file in needed if files.locate(folder, found.name, file, beside) is None]
         ends = [part.stop for part in found.parts.values()]
         samples = max(end or 0 for end in ends) if ends and all(ends) else None
         state = "needs none" if not needed else "here" if not missing else f"{len(missing)} to fetch"
