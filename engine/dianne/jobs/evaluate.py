@@ -19,7 +19,16 @@ from dianne.data.readers import open_dataset
 from dianne.errors import UsageError
 from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation, EvaluationOptions, EvaluationStrategy
-from dianne.jobs.prepare import check_number, choose_range, labels_of, layered, names_of, plain, typed
+from dianne.jobs.prepare import (
+    check_number,
+    choose_range,
+    criterion_of,
+    labels_of,
+    layered,
+    names_of,
+    plain,
+    typed,
+)
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.resolve import restore
@@ -152,8 +161,7 @@ def run(
     data = job.bound.of("data", EvaluateDataOptions)
     dataset = view(full, job.test, data, _statistics(job), rest=True)
     options: Any = job.bound.get(job.strategy.__name__)
-    name = getattr(options, "criterion", None)
-    criterion = CRITERIA.get(name)(job.bound.find(name)) if name else None
+    criterion = criterion_of(job.bound, options)
     found = evaluate(job.strategy, tuple(graphs), options, dataset, job.options.seed, tick, criterion)
     if _better(job, store, *next(iter(found.metrics.items()))):
         for name, manifest in job.manifests.items():

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from dianne.criteria import CRITERIA, Criterion
 from dianne.data.adapters.stack import statistics_of
 from dianne.data.dataset import Dataset
 from dianne.data.files import Progress
@@ -19,7 +18,7 @@ from dianne.data.options import view
 from dianne.data.readers import open_dataset
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs.learn import LearnResult, LearnWatcher, PreparedLearn
-from dianne.jobs.prepare import Member
+from dianne.jobs.prepare import Member, criterion_of
 from dianne.jobs.record import Recorder
 from dianne.jobs.start import Start
 from dianne.jobs.validate import Validator
@@ -107,7 +106,8 @@ class LearnRun:
     def rehearse(self, train: Dataset) -> None:
         """One iteration without data: finds shapes that do not fit before any work is done."""
         networks = tuple(self.job.networks[member.name].build_without_data() for member in self.job.team)
-        options = self.job.bound.get(self.job.strategy.__name__)
+        bound = self.job.bound
+        options = bound.get(self.job.strategy.__name__)
         try:
             # The device of the strategy's own tensors, too, unless it names one.
             with (
@@ -116,7 +116,7 @@ class LearnRun:
                 torch.device("meta"),
             ):
                 strategy = self.job.strategy()
-                strategy.setup(Rehearsal(networks, options, train, self._criterion()))
+                strategy.setup(Rehearsal(networks, options, train, criterion_of(bound, options)))
                 strategy.process_iteration(0)
         except StrategyError as error:
             if "meta" not in str(error.__cause__):  # it looked at values, and there are none
@@ -129,7 +129,7 @@ class LearnRun:
         learn_job = LearnJob(
             tuple(self.graphs.values()), options, train, self.seed, self._trainer,
             sampling=bound.find(getattr(options, "sampling", "")),
-            criterion=self._criterion(),
+            criterion=criterion_of(bound, options),
             accumulate=self.job.options.accumulate,
             note=self.watcher.note,
         )  # fmt: skip
@@ -137,11 +137,6 @@ class LearnRun:
             strategy = self.job.strategy()
             strategy.setup(learn_job)
         return strategy, learn_job
-
-    def _criterion(self) -> Criterion | None:
-        """The criterion that the strategy's options name, with its own options."""
-        name = getattr(self.job.bound.get(self.job.strategy.__name__), "criterion", None)
-        return CRITERIA.get(name)(self.job.bound.find(name)) if name else None
 
     def _trainer(self, network: torch.nn.Module) -> Trainer | None:
         """The trainer of one network, as its options say; none where all is fixed."""

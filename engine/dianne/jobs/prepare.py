@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
 from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys
+from dianne.criteria import CRITERIA, Criterion
 from dianne.data.adapter_options import AdapterOptions, adapter_keys, labels_after
 from dianne.data.descriptor import Described, Range
 from dianne.errors import ConfigError, DianneError, Problem, UsageError
@@ -177,6 +178,12 @@ def choose_range(bound: Bound, described: Described, word: str, part_name: str) 
     settings["range"].value = part
     settings["range"].origin = f"part '{part_name}' of {described.name}"
     return part
+
+
+def criterion_of(bound: Bound, options: Any) -> Criterion | None:
+    """The criterion that a strategy's options name, with its own options; None if they name none."""
+    name = getattr(options, "criterion", None)
+    return CRITERIA.get(name)(bound.find(name)) if name else None
 
 
 def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dianne.criteria import CRITERIA
 from dianne.data.dataset import Dataset
 from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs.learn import PreparedLearn
+from dianne.jobs.prepare import criterion_of
 from dianne.learning.stopping import Validations
 from dianne.network.graph import Graph
 
@@ -60,9 +60,7 @@ class Validator:
         """Evaluate the weights as they are after an iteration, unless that was done."""
         if iteration in self.found:
             return
-        name = getattr(self.options, "criterion", None)
-        chosen = self.job.bound.find(name) if name else None
-        criterion = CRITERIA.get(name)(chosen) if name else None
+        criterion = criterion_of(self.job.bound, self.options)
         found = evaluate(
             self.strategy, self.networks, self.options, self.dataset, self.seed, criterion=criterion
         )

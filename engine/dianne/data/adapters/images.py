@@ -156,10 +156,18 @@ class Frame(Geometry):
         count = self.dims[0] if len(self.dims) == 3 else 1
         if planes.shape[1] < count:
             planes = torch.cat([planes, planes[:, :1].expand(-1, count - planes.shape[1], -1, -1)], 1)
-        scale = min(self.width / self.size[1], self.height / self.size[0])
-        crop = max(1, int(self.size[0] * scale)), max(1, int(self.size[1] * scale))
-        top, left = (self.height - crop[0]) // 2, (self.width - crop[1]) // 2
-        middle = planes[:, :count, top : top + crop[0], left : left + crop[1]].to(torch.float32)
-        scaled = functional.interpolate(middle, size=self.size, mode="bilinear", align_corners=True)
-        scaled = scaled.round().to(torch.uint8) if images.dtype == torch.uint8 else scaled
-        return scaled.view(len(images), *self.dims)
+        return framed(planes[:, :count], self.size).view(len(images), *self.dims)
+
+
+def framed(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images (n, c, h, w) cropped in the middle to the ratio of the sides of `size`, then scaled to it.
+
+    Bilinear, corners stay corners; uint8 stays uint8.
+    """
+    height, width = images.shape[2:]
+    scale = min(width / size[1], height / size[0])
+    crop = max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
+    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
+    middle = images[:, :, top : top + crop[0], left : left + crop[1]].to(torch.float32)
+    scaled = functional.interpolate(middle, size=size, mode="bilinear", align_corners=True)
+    return scaled.round().to(torch.uint8) if images.dtype == torch.uint8 else scaled

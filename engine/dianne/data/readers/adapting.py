@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dianne.data.adapters.images import framed
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
 from dianne.data.readers.making import misfit
@@ -26,7 +27,7 @@ def adapted(dataset: Dataset, described: Described) -> Dataset:
             found = list(dataset.input_dims)
             message = f"{key}: needs images [planes, height, width], but the samples are {found}"
             raise misfit(described, key, message)
-    inputs = _framed(inputs, descriptor.frame) if descriptor.frame else inputs
+    inputs = framed(inputs, (descriptor.frame[0], descriptor.frame[1])) if descriptor.frame else inputs
     pad = descriptor.pad
     inputs = functional.pad(inputs, (pad, pad, pad, pad)) if pad else inputs
     if descriptor.standardize:
@@ -52,14 +53,3 @@ def _standardized(table: Tensor) -> Tensor:
     mean, deviation = values.mean(0), values.std(0, correction=0)
     varies = deviation > 1e-9 * mean.abs()  # else it is the rounding of the mean that differs
     return torch.where(varies, (values - mean) / deviation, 0).float()
-
-
-def _framed(images: Tensor, frame: list[int]) -> Tensor:
-    """Images (n, c, h, w) cropped in the middle to the frame's ratio of sides, then scaled to it."""
-    height, width = images.shape[2:]
-    scale = min(width / frame[1], height / frame[0])
-    crop = int(frame[0] * scale), int(frame[1] * scale)
-    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
-    middle = images[:, :, top : top + crop[0], left : left + crop[1]].to(torch.float32)
-    scaled = functional.interpolate(middle, size=frame, mode="bilinear", align_corners=True)
-    return scaled.round().to(torch.uint8) if images.dtype == torch.uint8 else scaled
