@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dianne.data.dataset import Batch, Dataset
+from dianne.data.feeding import Feed, State
 from dianne.errors import UsageError
 
 
@@ -27,7 +27,7 @@ class Sequences(Iterator[Batch]):
     def __next__(self) -> Batch: ...
 
 
-class SequenceSampler(Sequences):
+class SequenceSampler(Feed, Sequences):
     """Sequences from one dataset.
 
     By default they start anywhere, uniformly and independently. Carried ones are windows of `batch_size`
@@ -56,19 +56,38 @@ class SequenceSampler(Sequences):
         from_start: bool = False,
     ):
         check_sequences(dataset, length, batch_size if carry else 1)
-        self.dataset = dataset
+        super().__init__(dataset)
         self.batch_size = batch_size
         self.length = length
         self.carry = carry
         self.from_start = from_start
         self.generator = torch.Generator().manual_seed(seed)
         self.starts = torch.zeros(batch_size, dtype=torch.int64)  # (b,) of the sequences drawn next
+        self._anew = True  # whether the sequences drawn last go on from nowhere
         self.left = 0  # windows before the tracks start anew
 
     def __next__(self) -> Batch:
-        self.fresh = not self.carry or self.left == 0
+        batch = super().__next__()
+        self.fresh = self.position()["fresh"]
+        return batch
+
+    def draw(self) -> Tensor:
+        """(b, time) int64."""
+        self._anew = not self.carry or self.left == 0
         starts = self._tracks() if self.carry else self._anywhere()
-        return self.dataset.batch(starts.unsqueeze(1) + torch.arange(self.length))  # (b, time)
+        return starts.unsqueeze(1) + torch.arange(self.length)
+
+    def order_state(self) -> State:
+        """Random numbers, where tracks are, and whether they started anew."""
+        return {
+            "generator": self.generator.get_state(), "starts": self.starts, "left": self.left,
+            "fresh": self._anew,
+        }  # fmt: skip
+
+    def load_order_state(self, state: State) -> None:
+        """Go on along the same tracks."""
+        self.generator.set_state(state["generator"])
+        self.starts, self.left, self._anew = state["starts"], state["left"], bool(state["fresh"])
 
     def _anywhere(self) -> Tensor:
         """(b,) starts."""
@@ -87,18 +106,6 @@ class SequenceSampler(Sequences):
             self.starts = first + torch.arange(self.batch_size) * track
         self.left -= 1
         return self.starts
-
-    def state_dict(self) -> dict[str, Any]:
-        """What decides the sequences to come: where tracks are, random numbers, and the draws of adapters."""
-        order = {"generator": self.generator.get_state(), "starts": self.starts, "left": self.left}
-        return {"order": order, "draws": self.dataset.draws_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Give the sequences that the sampler whose state it is would have given next."""
-        order = state["order"]
-        self.generator.set_state(order["generator"])
-        self.starts, self.left = order["starts"], order["left"]
-        self.dataset.load_draws_state(state["draws"])
 
     def _random(self, last: int, count: int) -> Tensor:
         """(count,) from 0 to `last`, which is included."""
