@@ -249,6 +249,47 @@ def test_an_evaluation_that_is_nowhere_is_noticed(workspace):
     )
 
 
+PICTURES = """
+modules:
+  image: {type: Input, shape: [1, 6, 6]}
+  flat: {type: Reshape, shape: [36]}
+  scores: {type: Linear, output: OUTPUTS}
+  result: {type: LogSoftmax}
+  output: {type: Output}
+"""
+
+
+@pytest.mark.parametrize(
+    ("outputs", "options"),
+    [
+        (4, {"hflip": "0.5", "rotation": "10", "cropPadding": "2", "normalise": "true"}),
+        (4, {"frame": "6,6", "binarize": "0.5", "encoderNoise": "0.1", "split": "0.75"}),
+        (3, {"labels": "cat,dog", "other": "true", "vflip": "0.5"}),
+        (2, {"labels": "cat,dog", "stochasticBinarize": "true"}),
+        (2, {"maskToClass": "0.5", "hflip": "0.5"}),
+        (5, {"oneHot": "5", "cropWidth": "6"}),
+    ],
+)
+def test_adapters_of_the_job_are_tried_too(workspace, outputs, options):
+    (workspace.folder.root / "networks" / "Pictures.yaml").write_text(
+        PICTURES.replace("OUTPUTS", str(outputs))
+    )
+    trial = attempt(workspace.folder, "FeedForward", "Pictures", options)
+    assert {check: faults for check, faults in trial.checks.items() if faults} == {}
+
+
+def test_adapters_that_do_not_fit_are_noticed(workspace):
+    (workspace.folder.root / "networks" / "Pictures.yaml").write_text(PICTURES.replace("OUTPUTS", "4"))
+    trial = attempt(workspace.folder, "FeedForward", "Pictures", {"frame": "5,5", "hflip": "0.5"})
+    assert trial.checks == {RUNS: ["Pictures.image takes samples of [1, 6, 6], got [1, 5, 5]"]}
+    with pytest.raises(UsageError) as fault:
+        attempt(workspace.folder, "FeedForward", "Net", {"hflip": "0.5", "binarize": "0.5"})
+    assert str(fault.value) == (
+        "hflip needs images [height, width] or [planes, height, width], but the samples of made-up data are "
+        "[4]"
+    )
+
+
 # ----------------------------------------------------------------------------------------------- the command
 
 

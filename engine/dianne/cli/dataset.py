@@ -12,7 +12,7 @@ from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.words import Commands, here, split, takes
 from dianne.data.adapter_options import AdapterOptions
 from dianne.data.descriptor import describe, parse_range
-from dianne.data.files import contents, home, locate
+from dianne.data.files import home, locate
 from dianne.errors import UsageError
 from dianne.options import NonNegativeInt
 
@@ -177,6 +177,7 @@ def fetch(words: tuple[str, ...]) -> None:
     """
     (name,), _ = split(words, "DATASET")
     from dianne.cli.downloads import Downloads
+    from dianne.data.mapping import check
     from dianne.document import display
 
     described = describe(here(), name)
@@ -185,7 +186,7 @@ def fetch(words: tuple[str, ...]) -> None:
         say(f"{name} needs no files")
         return
     with Downloads() as downloads:
-        contents(here(), described, needed, downloads.fetching)
+        check(here(), described, needed, downloads.fetching)
     for file in needed:
         found = locate(here(), name, file, home(described))
         show(display(found) if found else file)

@@ -8,17 +8,18 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from dianne.document import display
 from dianne.errors import DataError
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".npz")
 MAX_BYTES = 16 << 30  # of all files in one archive; STL-10, the largest that ships, has 3.1 GB
 MAX_FILES = 5_000_000
 _CHUNK = 1 << 20
-Members = Iterator[tuple[str, bytes]]
+Members = Iterator[tuple[str, int, BinaryIO]]
 _FAULTS = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError,
     NotImplementedError, RuntimeError, ValueError,
@@ -39,19 +40,50 @@ def holds(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def read_members(path: Path, wanted: Callable[[str], bool]) -> Members:
-    """The files in an archive that are wanted, by name, in the order in which they stand there.
+def read_members(
+    path: Path, wanted: Callable[[str], bool], admit: Callable[[str, int], None] = lambda *_: None
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the files in an archive that are wanted, in the order in which they stand there.
+
+    Args:
+        path: the archive.
+        wanted: asked of every name.
+        admit: told name and size of what will be read; raises if that is too much.
+
+    Raises:
+        DataError: as `members`.
+    """
+    for name, size, content in members(path, wanted):
+        admit(name, size)
+        with _located(path):
+            data = content.read(size)
+        if len(data) < size:
+            raise _cut(path, f"{name} ends after {len(data):,} of {size:,} bytes")
+        yield name, data
+
+
+def members(path: Path, wanted: Callable[[str], bool]) -> Members:
+    """Names, sizes and open contents of the files in an archive that are wanted; read each before the next.
 
     Raises:
         DataError: it is no whole archive; a file in it is too large, a link, or leaves the archive's folder.
     """
+    with _located(path), path.open("rb") as file:
+        inside = _in_zip if file.read(4) in (b"PK\3\4", b"PK\5\6") else _in_tar
+        file.seek(0)
+        yield from inside(file, path, wanted)
+
+
+@contextmanager
+def _located(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            members = _in_zip if file.read(4) in (b"PK\3\4", b"PK\5\6") else _in_tar
-            file.seek(0)
-            yield from members(file, path, wanted)
+        yield
     except _FAULTS as error:
-        raise DataError(f"{display(path)}: is cut off or no archive ({error}); delete it") from error
+        raise _cut(path, str(error)) from error
+
+
+def _cut(path: Path, reason: str) -> DataError:
+    return DataError(f"{display(path)}: is cut off or no archive ({reason}); delete it")
 
 
 def _in_zip(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Members:
@@ -62,7 +94,7 @@ def _in_zip(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Member
             limit.admit(member.filename, member.file_size, "is a link" if link else "")
             if not member.is_dir() and wanted(member.filename):
                 with archive.open(member) as content:
-                    yield member.filename, content.read(member.file_size)
+                    yield member.filename, member.file_size, cast(BinaryIO, content)
 
 
 def _in_tar(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Members:
@@ -73,10 +105,7 @@ def _in_tar(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Member
             limit.admit(member.name, member.size, odd)
             content = archive.extractfile(member) if member.isfile() and wanted(member.name) else None
             if content:
-                data = content.read()
-                if len(data) < member.size:
-                    raise EOFError(f"{member.name} ends after {len(data):,} of {member.size:,} bytes")
-                yield member.name, data
+                yield member.name, member.size, cast(BinaryIO, content)
         while archive.fileobj and archive.fileobj.read(_CHUNK):
             pass  # the checksum of a .gz stands behind all
 

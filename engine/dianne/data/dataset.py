@@ -1,4 +1,4 @@
-"""Datasets in memory: compact tensors that become batches."""
+"""Datasets: compact samples, in memory or larger than it, that become batches."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from dianne.data.adapters.adapter import Adapter, Draws, Pair, Shape, as_floats
 from dianne.data.descriptor import Described, Range
+from dianne.data.ragged import Ragged, differing
+from dianne.data.remember import remembered
+from dianne.data.rows import Rows, Samples, chosen, chunks_of
 from dianne.errors import UsageError
 
 
@@ -31,7 +34,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples and their targets, stored as compactly as they came.
+    """Samples and their targets, stored as compactly as they came: tensors, or rows that are read later.
 
     Attributes:
         name: of the dataset.
@@ -49,8 +52,8 @@ class Dataset:
     """
 
     name: str
-    inputs: Tensor
-    targets: Tensor
+    inputs: Samples
+    targets: Samples
     labels: list[str] | None = None
     autoencode: bool = False
     vocabulary: list[str] | None = None
@@ -67,6 +70,8 @@ class Dataset:
         """Shape of one input."""
         if self.adapters:
             return self.adapters[-1].dims
+        if isinstance(self.inputs, Ragged):
+            raise differing(self.name, self.inputs.sizes)
         return (len(self.vocabulary),) if self.vocabulary else tuple(self.inputs.shape[1:])
 
     @property
@@ -77,6 +82,8 @@ class Dataset:
         if self.labels:
             return (len(self.labels),)
         moved = [adapter.dims for adapter in self.adapters if getattr(adapter, "both", False)]
+        if isinstance(self.targets, Ragged) and not moved:
+            raise differing(self.name, self.targets.sizes)
         return moved[-1] if moved else tuple(self.targets.shape[1:])
 
     def drawing(self, seed: int, learning: bool) -> Dataset:
@@ -90,35 +97,56 @@ class Dataset:
             return self
         return replace(self, draws=Draws(torch.Generator().manual_seed(seed), learning))
 
+    def draws_state(self) -> Tensor | None:
+        """State of the stream of augmentation, if there is one."""
+        return self.draws.generator.get_state() if self.draws else None
+
+    def load_draws_state(self, state: Tensor | None) -> None:
+        """Go on with the stream of augmentation where a state was taken."""
+        if self.draws and state is not None:
+            self.draws.generator.set_state(state)
+
     def batch(self, indices: Tensor | slice) -> Batch:
         """The samples at (b,) int64 `indices`, as float32; (b, time) indices give (b, time, ...) samples."""
-        if self.adapters or self.noises:
-            return self._adapted(indices)
+        if isinstance(indices, Tensor) and indices.dim() > 1:
+            flat = self.batch(indices.flatten())
+            return Batch(*(values.view(*indices.shape, *values.shape[1:]) for values in flat))
+        return self.finish(self.stored(indices))
+
+    def stored(self, indices: Tensor | slice) -> Pair:
+        """The first half of `batch`: samples as they are stored. Draws nothing, so it can be done ahead."""
         inputs = self.inputs[indices]
+        return Pair(inputs, inputs if self.autoencode else self.targets[indices])
+
+    def finish(self, stored: Pair) -> Batch:
+        """The second half of `batch`: what `stored` gave, through all adapters, as float32."""
+        if self.adapters or self.noises:
+            return self._adapted(stored)
+        inputs = stored.inputs
+        if isinstance(self.inputs, Ragged):
+            raise differing(self.name, self.inputs.sizes)
         if self.vocabulary:
             inputs = _one_hot(inputs, len(self.vocabulary))
         else:
             inputs = _floats(inputs)
-            if self.inputs.dtype == torch.uint8:
+            if stored.inputs.dtype == torch.uint8:
                 inputs.div_(255)
         if self.autoencode:
             return Batch(inputs, inputs)
-        targets = self.targets[indices]
+        targets = stored.targets
         return Batch(inputs, _one_hot(targets, len(self.labels)) if self.labels else _floats(targets))
 
-    def _adapted(self, indices: Tensor | slice) -> Batch:
-        """`batch` through all adapters; uint8 stays uint8 while only pixels move."""
-        if isinstance(indices, Tensor) and indices.dim() > 1:
-            flat = self._adapted(indices.flatten())
-            return Batch(*(values.view(*indices.shape, *values.shape[1:]) for values in flat))
+    def _adapted(self, stored: Pair) -> Batch:
+        """`finish` through all adapters; uint8 stays uint8 while only pixels move."""
         draws = self.draws or Draws(torch.Generator().manual_seed(0), learning=False)
-        stored = self.inputs[indices]
-        inputs = _one_hot(stored, len(self.vocabulary)) if self.vocabulary else stored
-        pair = Pair(inputs, self.targets[indices])
+        pair = stored
+        if self.vocabulary:
+            pair = Pair(_one_hot(stored.inputs, len(self.vocabulary)), stored.targets)
         for adapter in self.adapters:
             pair = adapter(pair, draws)
         inputs = as_floats(pair.inputs)
-        inputs = inputs.clone() if inputs.data_ptr() == stored.data_ptr() else inputs
+        if isinstance(stored.inputs, Tensor) and inputs.data_ptr() == stored.inputs.data_ptr():
+            inputs = inputs.clone()
         targets = inputs
         if not self.autoencode:
             targets = _one_hot(pair.targets, len(self.labels)) if self.labels else _floats(pair.targets)
@@ -152,14 +180,32 @@ class Dataset:
             )
         index = list(chosen.indices) if chosen.indices else slice(chosen.start, chosen.stop)
         sequential = self.sequential and isinstance(index, slice)
-        return replace(self, inputs=self.inputs[index], targets=self.targets[index], sequential=sequential)
+        return self.choose(index, sequential)
+
+    def choose(self, index: Tensor | slice | list[int], sequential: bool = False) -> Dataset:
+        """The dataset of the samples at some indices; those that are not in memory are not read."""
+        inputs, targets = chosen(self.inputs, index), chosen(self.targets, index)
+        return replace(self, inputs=inputs, targets=targets, sequential=sequential)
 
     def fingerprint(self) -> str:
-        """sha256 over shapes and bytes of inputs and targets: which data some weights were trained on."""
+        """sha256 over shapes and bytes of inputs and targets: which data some weights were trained on.
+
+        Of samples that are not in memory it is remembered until their files change.
+        """
+        parts = self.inputs, self.targets
+        rows = [part for part in parts if isinstance(part, Rows)]
+        if not rows:
+            return self._digest(*parts)
+        own = [part.identity() if isinstance(part, Rows) else self._digest(part) for part in parts]
+        identity = "\n".join([*own, *(self.vocabulary or [])]) if all(own) else ""
+        return remembered("fingerprint", identity, lambda: self._digest(*parts), max(r.changed for r in rows))
+
+    def _digest(self, *parts: Samples) -> str:
         digest = hashlib.sha256(repr(self.vocabulary).encode() if self.vocabulary else b"")
-        for tensor in (self.inputs, self.targets):
-            digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        for part in parts:
+            digest.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+            for chunk in chunks_of(part):
+                digest.update(np.ascontiguousarray(chunk.numpy()).data)
         return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
 import urllib.error
 import urllib.parse
@@ -17,6 +18,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
@@ -29,8 +31,10 @@ from dianne.workspace import Folder, alone_in
 
 TIMEOUT = 5.0  # seconds without an answer, after which a mirror is given up
 _CHUNK = 1 << 16
+_PIECE = 1 << 22  # bytes that are unpacked together
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FAULTS = (EOFError, zlib.error, gzip.BadGzipFile)
+Digester = Callable[[str], str]  # of sha256 or md5 to the digest
 Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
 
 
@@ -71,24 +75,70 @@ def home(described: Described) -> Path:
     return described.path.parent / (described.descriptor.dir or "")
 
 
+class TooLargeError(DataError):
+    """Files do not fit into the memory that they may take; none of them was read as a whole.
+
+    Args:
+        where: the file that is too much.
+        size: bytes up to its end.
+    """
+
+    def __init__(self, where: str, size: int):
+        self.where, self.size = where, size
+        super().__init__(f"{where}: is too large for the memory that it may take")
+
+
+class Room:
+    """Memory for files.
+
+    Args:
+        most: bytes; None for as much as there is.
+    """
+
+    def __init__(self, most: int | None = None):
+        self.most = most
+        self.taken = 0
+
+    def take(self, where: str, size: int) -> None:
+        """Count a file in; raises TooLargeError if it does not fit."""
+        self.taken += size
+        if self.most is not None and self.taken > self.most:
+            raise TooLargeError(where, self.taken)
+
+
 def contents(
-    folder: Folder, described: Described, names: list[str], progress: Progress | None = None
+    folder: Folder,
+    described: Described,
+    names: list[str],
+    progress: Progress | None = None,
+    most: int | None = None,
 ) -> dict[str, bytes]:
     """The bytes of a dataset's files by name, without the .gz around them; fetches what is missing.
 
+    Args:
+        folder: the workspace.
+        described: the dataset.
+        names: of the files.
+        progress: told of downloads.
+        most: bytes that all of them may take in memory.
+
     Raises:
+        TooLargeError: they take more.
         DataError: files are nowhere and cannot be fetched, or are spoilt; names all of them, the places
             searched, and a dataset that needs no files.
     """
+    room = Room(most)
     wanted = {name: holds(name) for name in names}
     paths = found(folder, described, [archive for archive, _ in wanted.values()], progress)
     plain = [name for name, (_, member) in wanted.items() if not member]
-    whole = {name: _checked(described, name, paths[name]) for name in plain}
+    for name in plain:
+        room.take(display(paths[name]), _size(paths[name]))
+    whole = {name: _checked(described, name, paths[name], room) for name in plain}
     for archive in {archive for archive, member in wanted.values() if member}:
         inside = {member: name for name, (outside, member) in wanted.items() if outside == archive}
         check_archive(described, archive, paths[archive])
-        for member, data in read_members(paths[archive], inside.__contains__):
-            whole[inside.pop(member)] = _opened(display(paths[archive] / member), data)
+        for member, data in read_members(paths[archive], inside.__contains__, room.take):
+            whole[inside.pop(member)] = _opened(display(paths[archive] / member), data, room)
         if inside:
             raise DataError(f"{display(paths[archive])}: holds no file {next(iter(inside))}")
     return {name: whole[name] for name in names}
@@ -135,23 +185,50 @@ def check_archive(described: Described, name: str, path: Path) -> None:
     if source is None:
         return
     kind, expected = ("sha256", source.sha256) if source.sha256 else ("md5", source.md5)
+    digest = digest_of(path, kind)
+    if digest != expected:
+        raise _not_declared(described, path, kind, digest, expected)
+
+
+def digest_of(path: Path, kind: str) -> str:
+    """The sha256 or md5 of a file."""
     with path.open("rb") as file:
         digest = hashlib.new(kind, usedforsecurity=False)
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    if digest.hexdigest() != expected:
-        raise _not_declared(described, path, kind, digest.hexdigest(), expected)
+    return digest.hexdigest()
 
 
-def _checked(described: Described, name: str, path: Path) -> bytes:
+def _checked(described: Described, name: str, path: Path, room: Room) -> bytes:
     raw = _read(path)
-    data = _opened(display(path), raw, packed=path.suffix == ".gz")
-    source = described.descriptor.files.get(name)
-    if source is not None:
-        fault = _mismatch(source, raw, data)
-        if fault:
-            raise _not_declared(described, path, *fault)
+    data = _opened(display(path), raw, room, packed=path.suffix == ".gz")
+    _check(described, name, path, raw.startswith(_GZIP_MAGIC), _digester(data), _digester(raw))
     return data
+
+
+def check_file(described: Described, name: str, path: Path, plain: Path) -> None:
+    """Compare a file with its checksums, without reading it into memory; raises DataError.
+
+    Args:
+        described: the dataset.
+        name: of the file.
+        path: as it was downloaded.
+        plain: without a .gz around it.
+    """
+    _check(described, name, path, path != plain, partial(digest_of, plain), partial(digest_of, path))
+
+
+def _check(
+    described: Described, name: str, path: Path, packed: bool, of_content: Digester, of_file: Digester
+) -> None:
+    source = described.descriptor.files.get(name)
+    fault = _mismatch(source, packed, of_content, of_file) if source else None
+    if fault:
+        raise _not_declared(described, path, *fault)
+
+
+def _digester(data: bytes) -> Digester:
+    return lambda kind: hashlib.new(kind, data, usedforsecurity=False).hexdigest()
 
 
 def _not_declared(
@@ -163,20 +240,23 @@ def _not_declared(
     )
 
 
-def _mismatch(source: Source, raw: bytes, data: bytes) -> tuple[str, str, str] | None:
+def _mismatch(
+    source: Source, packed: bool, of_content: Digester, of_file: Digester
+) -> tuple[str, str, str] | None:
     """Which checksum is wrong: its kind, what it is and what it should be.
 
     Args:
         source: the checksums.
-        raw: the file as it lies there.
-        data: its content, without a .gz around it.
+        packed: whether there is a .gz around the file.
+        of_content: the digest of its content, without that.
+        of_file: the digest of the file as it lies there.
     """
-    unpacked_by_hand = source.urls[0].endswith(".gz") and not raw.startswith(_GZIP_MAGIC)
-    kinds = [("sha256", source.sha256, data)]
+    unpacked_by_hand = source.urls[0].endswith(".gz") and not packed
+    kinds = [("sha256", source.sha256, of_content)]
     if not unpacked_by_hand:  # an md5 is that of the download
-        kinds.append(("md5", source.md5, raw))
-    for kind, expected, checked in kinds:
-        digest = hashlib.new(kind, checked, usedforsecurity=False).hexdigest() if expected else None
+        kinds.append(("md5", source.md5, of_file))
+    for kind, expected, digester in kinds:
+        digest = digester(kind) if expected else None
         if expected and digest and digest != expected:
             return kind, digest, expected
     return None
@@ -189,11 +269,25 @@ def _read(path: Path) -> bytes:
         raise DataError(f"{display(path)}: cannot be read: {error.strerror or error}") from error
 
 
-def _opened(where: str, data: bytes, packed: bool = False) -> bytes:
+def _size(path: Path) -> int:
     try:
-        return gzip.decompress(data) if packed else _without_gzip(data)
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{display(path)}: cannot be read: {error.strerror or error}") from error
+
+
+def _opened(where: str, data: bytes, room: Room, packed: bool = False) -> bytes:
+    if not (packed or data.startswith(_GZIP_MAGIC)):
+        return data
+    chunks = []
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            while chunk := file.read(_PIECE):
+                room.take(where, len(chunk))
+                chunks.append(chunk)
     except _GZIP_FAULTS as error:
         raise DataError(f"{where}: is cut off or no gzip file ({error}); delete it") from error
+    return b"".join(chunks)
 
 
 def _without_gzip(data: bytes) -> bytes:
@@ -304,7 +398,7 @@ def _wrong_with(part: Path, url: str, source: Source) -> str:
         content = data if is_archive(url) else _without_gzip(data)
     except _GZIP_FAULTS:
         return "its content is no whole gzip file"
-    fault = _mismatch(source, data, content)
+    fault = _mismatch(source, data.startswith(_GZIP_MAGIC), _digester(content), _digester(data))
     if fault:
         kind, digest, expected = fault
         return f"its content has the {kind} {digest[:12]}…, expected {expected[:12]}…"

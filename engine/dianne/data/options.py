@@ -6,6 +6,7 @@ from dianne.data.adapter_options import AdapterOptions
 from dianne.data.adapters.stack import Statistics, adapted
 from dianne.data.dataset import Dataset, part
 from dianne.data.descriptor import Described, Range, RangeOption
+from dianne.data.memory import Size
 
 
 class DataOptions(AdapterOptions):
@@ -13,6 +14,9 @@ class DataOptions(AdapterOptions):
 
     range: RangeOption | None = None
     """Samples used: 0,59999 includes both ends, 0:60000 is half-open."""
+    memory_limit: Size | None = None
+    """Memory that samples may take, such as 500M or 2G; larger sets are mapped. Half of what is free if left
+    out."""
 
 
 class LearnDataOptions(DataOptions):

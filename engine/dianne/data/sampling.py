@@ -10,7 +10,9 @@ from pydantic import ValidationInfo, field_validator
 from torch import Tensor
 
 from dianne import options as declare
-from dianne.data.dataset import Batch, Dataset
+from dianne.data.dataset import Dataset
+from dianne.data.feeding import Feed, State
+from dianne.data.rows import in_memory
 from dianne.errors import UsageError
 from dianne.options import Choice, Probabilities, WholeNumbers
 from dianne.registry import Registry
@@ -35,6 +37,14 @@ class SamplingStrategy(ABC):
     def draw(self, count: int) -> Tensor:
         """The next (count,) int64 indices."""
 
+    def state_dict(self) -> State:
+        """What decides the draws to come."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on as the strategy whose state it is would."""
+        self.generator.set_state(state["generator"])
+
 
 SAMPLING: Registry[type[SamplingStrategy]] = Registry("sampling strategy")
 
@@ -53,11 +63,13 @@ class _Walk(SamplingStrategy):
 
     def __init__(self, dataset: Dataset, options: Any, generator: torch.Generator):
         super().__init__(dataset, options, generator)
-        self.order = torch.empty(0, dtype=torch.int64)
+        self.order = torch.empty(0, dtype=torch.int64)  # what is left of the newest one
+        self.before = generator.get_state()  # from which that was made
 
     def draw(self, count: int) -> Tensor:
         """(count,) int64."""
         while len(self.order) < count:
+            self.before = self.generator.get_state()
             self.order = torch.cat((self.order, self.next_order()))
         drawn, self.order = self.order[:count], self.order[count:]
         return drawn
@@ -65,6 +77,17 @@ class _Walk(SamplingStrategy):
     @abstractmethod
     def next_order(self) -> Tensor:
         """(size,) int64: every index once."""
+
+    def state_dict(self) -> State:
+        """How much is left of which order: a few bytes, however many samples there are."""
+        left = len(self.order)
+        return {"generator": self.before if left else self.generator.get_state(), "left": left}
+
+    def load_state_dict(self, state: State) -> None:
+        """Make the same order again, and leave as much of it."""
+        super().load_state_dict(state)
+        self.before = state["generator"]
+        self.order = self.next_order()[self.size - state["left"] :] if state["left"] else self.order[:0]
 
 
 @SAMPLING.register("PERMUTATION")
@@ -169,7 +192,7 @@ class UniformClass(_Pieces):
         super().__init__(dataset, options, generator)
         if not dataset.labels:
             raise UsageError(f"sampling UNIFORMCLASS needs a dataset with classes; {dataset.name} has none")
-        classes = dataset.targets.long()
+        classes = in_memory(dataset.targets).long()
         counts = torch.bincount(classes)
         present = counts > 0
         self.order = torch.argsort(classes, stable=True)
@@ -183,11 +206,20 @@ class UniformClass(_Pieces):
         self.turn = (self.turn + count) % len(self.sizes)
         return self.order[self.inside(classes)]
 
+    def state_dict(self) -> State:
+        """The generator, and whose turn it is."""
+        return {**super().state_dict(), "turn": self.turn}
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on with the same class."""
+        super().load_state_dict(state)
+        self.turn = state["turn"]
+
 
 SamplingName = Annotated[str, Choice(SAMPLING)]
 
 
-class Sampler:
+class Sampler(Feed):
     """Endless batches of one size from a dataset.
 
     Args:
@@ -209,14 +241,20 @@ class Sampler:
         seed: int,
         options: declare.Options | None = None,
     ):
-        self.dataset = dataset
+        super().__init__(dataset)
         self.batch_size = batch_size
         generator = torch.Generator().manual_seed(seed)
         kind = SAMPLING.get(strategy)
         self.strategy = kind(dataset, kind.Options() if options is None else options, generator)
 
-    def __next__(self) -> Batch:
-        return self.dataset.batch(self.strategy.draw(self.batch_size))
+    def draw(self) -> Tensor:
+        """(b,) int64."""
+        return self.strategy.draw(self.batch_size)
 
-    def __iter__(self) -> Sampler:
-        return self
+    def order_state(self) -> State:
+        """That of the sampling strategy."""
+        return self.strategy.state_dict()
+
+    def load_order_state(self, state: State) -> None:
+        """Into the sampling strategy."""
+        self.strategy.load_state_dict(state)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dianne.data.dataset import Batch, Dataset
+from dianne.data.feeding import Feed, State
 from dianne.errors import UsageError
 
 
@@ -26,7 +27,7 @@ class Sequences(Iterator[Batch]):
     def __next__(self) -> Batch: ...
 
 
-class SequenceSampler(Sequences):
+class SequenceSampler(Feed, Sequences):
     """Sequences from one dataset.
 
     By default they start anywhere, uniformly and independently. Carried ones are windows of `batch_size`
@@ -55,19 +56,38 @@ class SequenceSampler(Sequences):
         from_start: bool = False,
     ):
         check_sequences(dataset, length, batch_size if carry else 1)
-        self.dataset = dataset
+        super().__init__(dataset)
         self.batch_size = batch_size
         self.length = length
         self.carry = carry
         self.from_start = from_start
         self.generator = torch.Generator().manual_seed(seed)
         self.starts = torch.zeros(batch_size, dtype=torch.int64)  # (b,) of the sequences drawn next
+        self._anew = True  # whether the sequences drawn last go on from nowhere
         self.left = 0  # windows before the tracks start anew
 
     def __next__(self) -> Batch:
-        self.fresh = not self.carry or self.left == 0
+        batch = super().__next__()
+        self.fresh = self.position()["fresh"]
+        return batch
+
+    def draw(self) -> Tensor:
+        """(b, time) int64."""
+        self._anew = not self.carry or self.left == 0
         starts = self._tracks() if self.carry else self._anywhere()
-        return self.dataset.batch(starts.unsqueeze(1) + torch.arange(self.length))  # (b, time)
+        return starts.unsqueeze(1) + torch.arange(self.length)
+
+    def order_state(self) -> State:
+        """Random numbers, where tracks are, and whether they started anew."""
+        return {
+            "generator": self.generator.get_state(), "starts": self.starts, "left": self.left,
+            "fresh": self._anew,
+        }  # fmt: skip
+
+    def load_order_state(self, state: State) -> None:
+        """Go on along the same tracks."""
+        self.generator.set_state(state["generator"])
+        self.starts, self.left, self._anew = state["starts"], state["left"], bool(state["fresh"])
 
     def _anywhere(self) -> Tensor:
         """(b,) starts."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from dianne.data.adapters.adapter import Shape
 from dianne.data.adapters.values import moments
 from dianne.data.dataset import Batch, Dataset
+from dianne.data.rows import in_memory
 
 _CHUNK = 4096  # samples that are looked at together
 
@@ -59,7 +60,7 @@ def summarize(dataset: Dataset) -> Summary:
     """Look at all samples of a dataset, some at a time."""
     counts = None
     if dataset.labels:
-        found = torch.bincount(dataset.targets.flatten().long(), minlength=len(dataset.labels))
+        found = torch.bincount(in_memory(dataset.targets).flatten().long(), minlength=len(dataset.labels))
         counts = dict(zip(dataset.labels, found.tolist(), strict=True))
     others = not dataset.labels and not dataset.autoencode
     return Summary(

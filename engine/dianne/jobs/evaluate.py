@@ -157,8 +157,8 @@ def run(
     store = Store(job.folder.models)
     tag = job.options.tag
     graphs = [stored_network(store, manifest, f"{name}:{tag}") for name, manifest in job.manifests.items()]
-    full = open_dataset(job.folder, job.described, fetching)
     data = job.bound.of("data", EvaluateDataOptions)
+    full = open_dataset(job.folder, job.described, fetching, data.memory_limit)
     dataset = view(full, job.test, data, _statistics(job), rest=True)
     options: Any = job.bound.get(job.strategy.__name__)
     criterion = criterion_of(job.bound, options)

@@ -62,7 +62,7 @@ class LearnRun:
         """
         job = self.job
         progress: Progress = self.watcher.fetching
-        full = open_dataset(job.folder, job.described, progress)
+        full = open_dataset(job.folder, job.described, progress, job.data.memory_limit)
         self.fingerprint = full.fingerprint()
         train = view(full, job.train, job.data)
         self.labels, self.statistics = train.labels, statistics_of(train)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from dianne import plugins
 from dianne.data.dataset import Dataset
-from dianne.data.descriptor import Described, Descriptor
+from dianne.data.descriptor import Described, Descriptor, Range
+from dianne.data.options import view
 from dianne.document import parse
 from dianne.errors import DianneError, UsageError
 from dianne.evaluation.evaluator import evaluate
@@ -85,7 +86,7 @@ def attempt(folder: Folder, name: str, networks: str | None, options: Mapping[st
     trial = Trial(
         strategy.__name__, {member.role: member.name for member in job.team}, list(dataset.input_dims)
     )
-    _look(trial, job, dataset)
+    _look(trial, job, view(dataset, Range("all"), job.data))
     return trial
 
 
@@ -114,7 +115,8 @@ def _made_up(labels: list[str] | None) -> Described:
 def _samples(job: PreparedLearn) -> Dataset:
     """Noise in the shape of the largest input among the networks, with as many classes as the last gives.
 
-    A single network that does not give the scores of classes gets noise as its targets.
+    A single network that does not give the scores of classes gets noise as its targets. Adapters get what
+    they work on: the classes that they keep, masks, or whole numbers.
     """
     networks = [job.networks[member.name] for member in job.team]
     shapes = [shape for network in networks for shape in network.inputs.values()]
@@ -126,12 +128,19 @@ def _samples(job: PreparedLearn) -> Dataset:
     generator = torch.Generator().manual_seed(1)
     count = SAMPLES * (8 if sequential else 1)
     inputs = torch.rand(count, *dims, generator=generator)
+    if job.data.mask_to_class is not None:
+        masks = torch.rand(count, *dims[-2:], generator=generator)
+        return Dataset("made-up data", inputs, masks, sequential=sequential)
+    if job.data.one_hot:
+        numbers = torch.arange(count) % job.data.one_hot
+        return Dataset("made-up data", inputs, numbers, sequential=sequential)
     if len(networks) == 1 and not scores:
         targets = torch.rand(count, *results, generator=generator)
         return Dataset("made-up data", inputs, targets, sequential=sequential)
     classes = results[-1] if scores else FALLBACK_CLASSES
-    targets = torch.arange(count) % classes
-    labels = [str(label) for label in range(classes)]
+    kept = job.data.labels
+    labels = [*kept, "left out"] if kept else [str(label) for label in range(classes)]
+    targets = torch.arange(count) % len(labels)
     return Dataset("made-up data", inputs, targets, labels, sequential=sequential)
 
 
@@ -160,7 +169,7 @@ def _look(trial: Trial, job: PreparedLearn, dataset: Dataset) -> None:
     checks["the same seed gives the same losses"] = (
         [] if again == losses else [f"found {losses[-1]:.6g} and {again[-1]:.6g}; {differ}"]
     )
-    checks[f"{job.strategy.evaluation_for(dataset.labels)} judges what it has learned"] = found.judge()
+    checks[f"{found.judge_name} judges what it has learned"] = found.judge()
 
 
 class _Attempt:
@@ -168,8 +177,8 @@ class _Attempt:
 
     def __init__(self, job: PreparedLearn, dataset: Dataset):
         self.job = job
-        self.dataset = dataset
-        self.data = dataset if not job.data.autoencode else _own_target(dataset)
+        self.data = dataset
+        self.judge_name = job.strategy.evaluation_for(None if dataset.autoencode else dataset.labels)
         self.run_of_job = LearnRun(job, LearnWatcher())
         self.modes: dict[str, set[bool]] = {}
         self.gradients: dict[int, float] = {}
@@ -250,9 +259,7 @@ class _Attempt:
     def judge(self) -> list[str]:
         """What is wrong with the evaluation of the result."""
         try:
-            judge = plugins.find(
-                self.job.folder, self.job.strategy.evaluation_for(self.dataset.labels), plugins.EVALUATION
-            )
+            judge = plugins.find(self.job.folder, self.judge_name, plugins.EVALUATION)
             assert issubclass(judge, EvaluationStrategy)
             learned = [member for member in self.job.team if member.trains]
             check_number(judge, judge.roles, [member.name for member in learned])
@@ -281,10 +288,6 @@ class _Hooks:
 
     def _note(self, role: str) -> Callable[[nn.Module, Any], None]:
         return lambda module, _: self.modes.setdefault(role, set()).add(module.training)
-
-
-def _own_target(dataset: Dataset) -> Dataset:
-    return Dataset(dataset.name, dataset.inputs, dataset.targets, dataset.labels, autoencode=True)
 
 
 def _values(graph: Graph) -> list[Tensor]:

@@ -9,6 +9,7 @@ import torch
 
 from dianne.data.dataset import Dataset
 from dianne.data.files import Progress
+from dianne.data.rows import in_memory
 from dianne.errors import UsageError
 from dianne.plots.mosaic import as_images, mosaic, show
 from dianne.plots.options import InterpolateOptions
@@ -68,10 +69,11 @@ def ends(data: Dataset, first: int | None, last: int | None) -> tuple[int, int]:
 
 def _partner(data: Dataset, index: int, key: str) -> int:
     """The first sample of the same class that is not `index` itself; of any, where there are no classes."""
-    alike = data.targets == data.targets[index] if data.labels else torch.ones(len(data), dtype=torch.bool)
+    targets = in_memory(data.targets)
+    alike = targets == targets[index] if data.labels else torch.ones(len(data), dtype=torch.bool)
     others = [other for other in alike.nonzero()[:2, 0].tolist() if other != index]
     if not others:
-        whose = f"of the class '{data.labels[int(data.targets[index])]}'" if data.labels else "at all"
+        whose = f"of the class '{data.labels[int(targets[index])]}'" if data.labels else "at all"
         raise UsageError(f"there is no other sample {whose}; choose one by {key}=")
     return int(others[0])
 
@@ -84,7 +86,8 @@ def line(two: Floats, steps: int) -> Floats:
 
 
 def _named(data: Dataset, index: int) -> str:
-    return f"{index:,}" + (f" (class {data.labels[int(data.targets[index])]})" if data.labels else "")
+    kind = data.labels[int(data.targets[index : index + 1])] if data.labels else ""
+    return f"{index:,}" + (f" (class {kind})" if data.labels else "")
 
 
 def _curves(samples: Floats, straight: Floats, decoded: Floats, title: str, below: str) -> Figure:

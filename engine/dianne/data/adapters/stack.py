@@ -8,12 +8,13 @@ from dataclasses import replace
 from torch import Tensor
 
 from dianne.data.adapter_options import STACK, AdapterOptions, given
-from dianne.data.adapters.adapter import Adapter
+from dianne.data.adapters.adapter import Adapter, Shape
 from dianne.data.adapters.images import Crop, Flip, Frame, Rotation
 from dianne.data.adapters.targets import kept_classes, mask_to_class, one_hot, share
 from dianne.data.adapters.values import Binarize, Noise, Normalise, StochasticBinarize, statistics
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
+from dianne.data.ragged import PerSize, Ragged
 from dianne.errors import ConfigError, Problem, UsageError
 
 Statistics = tuple[list[float], list[float]]
@@ -55,6 +56,10 @@ def _step(
         return share(dataset, options.split, options.split_seed, rest)
     if name == "autoencode":
         return replace(dataset, autoencode=True)
+    if name in _MOVING and isinstance(dataset.inputs, Ragged):
+        per_size = _per_size(dataset, _MOVING[name], options)
+        if per_size:
+            return replace(dataset, adapters=(per_size,))
     adapter = _MAKERS[name](dataset, options, known)
     if name == "noise":
         return replace(dataset, noises=(*dataset.noises, adapter))
@@ -69,6 +74,23 @@ def _moving(kind: type[Flip | Rotation | Crop | Frame]) -> Callable[..., Adapter
     return make
 
 
+def _per_size(dataset: Dataset, kind: Callable[..., Adapter], options: AdapterOptions) -> PerSize | None:
+    """An adapter for each size of images, behind those that are there; None once all have one size."""
+    images, masks = dataset.inputs, dataset.targets
+    assert isinstance(images, Ragged)
+    both = isinstance(masks, Ragged) and masks.planes == images.planes and not dataset.autoencode
+
+    def maker(dims: Shape) -> Adapter:
+        return kind(options, dims, both, dataset.name)
+
+    if not dataset.adapters:
+        return PerSize(dataset.name, images.kinds, images.planes, [maker])
+    first = dataset.adapters[0]
+    if len(dataset.adapters) > 1 or not isinstance(first, PerSize) or len(first.ends) == 1:
+        return None
+    return first.behind(maker)
+
+
 def _normalise(dataset: Dataset, _: AdapterOptions, known: Statistics | None) -> Adapter:
     mean, deviation = known or statistics(_inputs(dataset), dataset.input_dims)
     return Normalise(mean, deviation, dataset.input_dims, dataset.name)
@@ -78,11 +100,11 @@ def _inputs(dataset: Dataset) -> Iterator[Tensor]:
     return (dataset.batch(slice(at, at + _CHUNK)).input for at in range(0, len(dataset), _CHUNK))
 
 
+_MOVING: dict[str, type[Flip | Rotation | Crop | Frame]] = {
+    "flip": Flip, "rotation": Rotation, "crop": Crop, "frame": Frame,
+}  # fmt: skip
 _MAKERS: dict[str, Callable[[Dataset, AdapterOptions, Statistics | None], Adapter]] = {
-    "flip": _moving(Flip),
-    "rotation": _moving(Rotation),
-    "crop": _moving(Crop),
-    "frame": _moving(Frame),
+    **{name: _moving(kind) for name, kind in _MOVING.items()},
     "binarize": lambda dataset, options, _: Binarize(options.binarize or 0.0, dataset.input_dims),
     "stochastic binarize": lambda dataset, _, __: StochasticBinarize(dataset.input_dims),
     "normalise": _normalise,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from dianne.data.adapter_options import AdapterOptions
 from dianne.data.dataset import Dataset
+from dianne.data.ragged import Ragged
+from dianne.data.rows import Samples, chunks_of, in_memory
 from dianne.errors import UsageError, suggest
 
 
@@ -33,14 +37,14 @@ def kept_classes(dataset: Dataset, options: AdapterOptions) -> Dataset:
     new[torch.tensor([dataset.labels.index(label) for label in options.labels])] = torch.arange(
         len(options.labels)
     )
-    targets = new[dataset.targets.long()]
+    targets = new[in_memory(dataset.targets).long()]
     dataset = replace(dataset, targets=targets, labels=names)
     if options.other:
         return dataset
     chosen = targets < len(names)
     if not chosen.any():
         raise UsageError(f"labels={','.join(names)}: none of the samples chosen is of these classes")
-    return _chosen(dataset, chosen.nonzero().flatten())
+    return dataset.choose(chosen.nonzero().flatten())
 
 
 def mask_to_class(dataset: Dataset, options: AdapterOptions) -> Dataset:
@@ -52,20 +56,25 @@ def mask_to_class(dataset: Dataset, options: AdapterOptions) -> Dataset:
     threshold = options.mask_to_class
     if threshold is None:
         raise UsageError("maskCenter=true needs maskToClass=..., what the middle of a mask must exceed")
-    dims = dataset.target_dims
-    if dataset.labels or len(dims) not in (2, 3):
-        what = "classes" if dataset.labels else f"{list(dims)}"
+    if dataset.labels or dataset.targets.dim() not in (3, 4):
+        what = "classes" if dataset.labels else f"{list(dataset.target_dims)}"
         raise UsageError(f"maskToClass needs targets that are images; those of {dataset.name} are {what}")
-    masks = dataset.targets
-    whole = masks.unsqueeze(1) if len(dims) == 2 else masks
-    found = (
-        whole[:, 0, dims[-2] // 2, dims[-1] // 2]
-        if options.mask_center
-        else whole.flatten(1).sum(1, dtype=torch.float64)
-    )
-    scale = 255 if masks.dtype == torch.uint8 else 1
-    positive = found.double() > threshold * scale
+    scale = 255 if dataset.targets.dtype == torch.uint8 else 1
+    found = torch.cat([_weight(masks, options.mask_center) for masks in _chunks(dataset.targets)])
+    positive = found > threshold * scale
     return replace(dataset, targets=(~positive).long(), labels=["True", "False"])
+
+
+def _chunks(masks: Samples) -> Iterator[Tensor]:
+    return masks.each() if isinstance(masks, Ragged) else chunks_of(masks)
+
+
+def _weight(masks: Tensor, center: bool) -> Tensor:
+    """(b,) float64: the sum of each mask (b, [1,] h, w), or its middle."""
+    height, width = masks.shape[-2:]
+    if center:
+        return masks.reshape(len(masks), -1, height, width)[:, 0, height // 2, width // 2].double()
+    return masks.flatten(1).sum(1, dtype=torch.float64)
 
 
 def one_hot(dataset: Dataset, count: int) -> Dataset:
@@ -74,10 +83,11 @@ def one_hot(dataset: Dataset, count: int) -> Dataset:
     Raises:
         UsageError: targets are something else.
     """
-    targets = dataset.targets.squeeze(1) if dataset.targets.dim() == 2 else dataset.targets
-    if dataset.labels or targets.dim() != 1:
+    dims = tuple(dataset.targets.shape[1:])
+    if dataset.labels or dims not in ((), (1,)):
         what = "classes already" if dataset.labels else f"{list(dataset.target_dims)}"
         raise UsageError(f"oneHot needs one whole number as target; those of {dataset.name} are {what}")
+    targets = in_memory(dataset.targets).reshape(-1)
     wrong = (targets != targets.long()) | (targets < 0) | (targets >= count)
     if wrong.any():
         raise UsageError(
@@ -98,9 +108,4 @@ def share(dataset: Dataset, fraction: float, seed: int, rest: bool) -> Dataset:
     if not 0 < count < size:
         raise UsageError(f"split={fraction:g} leaves no sample on one side; {dataset.name} has {size:,}")
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
-    return _chosen(dataset, (order[count:] if rest else order[:count]).sort().values)
-
-
-def _chosen(dataset: Dataset, indices: torch.Tensor) -> Dataset:
-    inputs, targets = dataset.inputs[indices], dataset.targets[indices]
-    return replace(dataset, inputs=inputs, targets=targets, sequential=False)
+    return dataset.choose((order[count:] if rest else order[:count]).sort().values)

@@ -6,6 +6,7 @@ from dianne.data.adapters import stack
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
 from dianne.data.files import Progress
+from dianne.data.memory import limit_of
 from dianne.data.readers import (
     arrays,
     cifar,
@@ -24,6 +25,7 @@ from dianne.data.readers import (
 )  # fmt: skip
 from dianne.data.readers.adapting import adapted
 from dianne.data.readers.making import READERS, Reader, with_labels
+from dianne.data.readers.opening import Opening
 from dianne.errors import ConfigError, Problem, UsageError
 from dianne.workspace import Folder
 
@@ -35,17 +37,25 @@ TYPES = (
 """The files of the readers; importing one registers its type."""
 
 
-def open_dataset(folder: Folder, described: Described, progress: Progress | None = None) -> Dataset:
-    """Read a dataset whole.
+def open_dataset(
+    folder: Folder, described: Described, progress: Progress | None = None, memory_limit: int | None = None
+) -> Dataset:
+    """Read a dataset whole, or map it.
+
+    Args:
+        folder: the workspace.
+        described: the dataset.
+        progress: told of downloads.
+        memory_limit: bytes of memory that its samples may take; half of what is free if left out.
 
     Raises:
         ConfigError: its type is unknown, or its keys do not fit its files.
-        DataError: files are missing or spoilt.
+        DataError: files are missing or spoilt, or do not fit and cannot be mapped.
     """
     reader = reader_of(described)
-    described = with_labels(folder, described, progress)
-    dataset = adapted(reader(folder, described, progress), described)
-    return stack.described(dataset, described)
+    opening = with_labels(Opening(folder, described, progress, limit_of(memory_limit)))
+    dataset = adapted(reader(opening), opening.described)
+    return stack.described(dataset, opening.described)
 
 
 def reader_of(described: Described) -> Reader:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +14,9 @@ from torch.nn import functional
 from dianne.data.adapters.images import framed
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
+from dianne.data.ragged import Ragged
 from dianne.data.readers.making import misfit
+from dianne.data.rows import Changed, Rows, Samples, chosen
 
 
 def adapted(dataset: Dataset, described: Described) -> Dataset:
@@ -27,10 +31,16 @@ def adapted(dataset: Dataset, described: Described) -> Dataset:
             found = list(dataset.input_dims)
             message = f"{key}: needs images [planes, height, width], but the samples are {found}"
             raise misfit(described, key, message)
-    inputs = framed(inputs, (descriptor.frame[0], descriptor.frame[1])) if descriptor.frame else inputs
-    pad = descriptor.pad
-    inputs = functional.pad(inputs, (pad, pad, pad, pad)) if pad else inputs
+    if descriptor.frame:
+        inputs = _each(inputs, partial(framed, size=(descriptor.frame[0], descriptor.frame[1])), "frame")
+    if descriptor.pad:
+        inputs = _each(inputs, partial(functional.pad, pad=[descriptor.pad] * 4), "pad")
     if descriptor.standardize:
+        if isinstance(inputs, Rows):
+            message = (
+                "standardize: needs the table in memory; raise memoryLimit, or take the adapter normalise"
+            )
+            raise misfit(described, "standardize", message)
         if inputs.dim() != 2 or not inputs.is_floating_point():
             message = f"standardize: needs a table of numbers, but the samples are {list(dataset.input_dims)}"
             raise misfit(described, "standardize", message)
@@ -44,7 +54,17 @@ def adapted(dataset: Dataset, described: Described) -> Dataset:
         raise misfit(described, "shuffle", message)
     # RandomState's stream is the one that numpy promises never to change.
     order = torch.from_numpy(np.random.RandomState(descriptor.shuffle % 2**32).permutation(len(dataset)))
-    return replace(dataset, inputs=inputs[order], targets=dataset.targets[order])
+    return replace(dataset, inputs=chosen(inputs, order), targets=chosen(dataset.targets, order))
+
+
+def _each(images: Samples, function: Callable[[Tensor], Tensor], key: str) -> Samples:
+    """Images behind a function: all at once, or each batch of those that are not in memory."""
+    if isinstance(images, Tensor):
+        return function(images)
+    if isinstance(images, Ragged):
+        return torch.cat([function(images.image(index)[None]) for index in range(len(images))])
+    dims = tuple(function(images[:1]).shape[1:])
+    return Changed(images, function, dims, f"{key} {list(dims)}")
 
 
 def _standardized(table: Tensor) -> Tensor:

@@ -10,20 +10,20 @@ from torch import Tensor
 
 from dianne import plugins
 from dianne.data.dataset import Dataset
-from dianne.data.descriptor import Described
-from dianne.data.files import DataError, Progress
+from dianne.data.files import DataError
 from dianne.data.readers.making import READERS, made, misfit, tensor
+from dianne.data.readers.opening import Opening
 from dianne.errors import UsageError
-from dianne.workspace import Folder
 
 
 @READERS.register("Python")
-def read_function(folder: Folder, described: Described, progress: Progress | None) -> Dataset:  # noqa: ARG001
+def read_function(opening: Opening) -> Dataset:
     """What a function gives: inputs, or (inputs, targets); arrays, tensors or lists with a row a sample.
 
     Inputs of uint8 are pixels, others are taken as they are. Targets are numbers, or with `labels` the
     numbers of classes; without targets each sample is its own.
     """
+    folder, described = opening.folder, opening.described
     name = described.descriptor.function
     if name is None:
         raise misfit(

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
-from dianne.data.files import DataError, Progress, home
-from dianne.data.readers.columns import MISSING, dataset_of
+from dianne.data.files import DataError, TooLargeError, home
+from dianne.data.mapping import identity_of
+from dianne.data.readers.columns import MISSING, ROWS, Table, dataset_of
 from dianne.data.readers.making import READERS, misfit
+from dianne.data.readers.opening import Opening
+from dianne.data.readers.streaming import streamed
 from dianne.errors import suggest
-from dianne.workspace import Folder
+
+_TIMES = 3  # sizes of the table: itself, arrays of it, and the samples
 
 
 @READERS.register("HuggingFace")
-def read_huggingface(folder: Folder, described: Described, progress: Progress | None) -> Dataset:  # noqa: ARG001
+def read_huggingface(opening: Opening) -> Dataset:
     """One split of a `repository`: a folder that `save_to_disk` wrote or that holds data files, or a name.
 
     Pictures are decoded, columns chosen as in Parquet; classes are named as the dataset names them, if the
     descriptor doesn't. No code of the dataset is run.
     """
-    descriptor = described.descriptor
+    folder, described, descriptor = opening.folder, opening.described, opening.described.descriptor
     if not descriptor.repository:
         raise misfit(described, "repository", "type HuggingFace needs a 'repository', such as ylecun/mnist")
     try:
@@ -43,12 +50,23 @@ def read_huggingface(folder: Folder, described: Described, progress: Progress | 
                 message = f"split: {descriptor.repository} has no '{descriptor.split}'{hint}"
                 raise misfit(described, "split", message)
             loaded = loaded[descriptor.split]
-        table = loaded.with_format("arrow")[:]
+        rows = loaded.with_format("arrow")
+        table = rows[:] if loaded.data.nbytes * _TIMES <= opening.limit else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, pyarrow.ArrowException,
             datasets.exceptions.DatasetsError) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{descriptor.repository}: cannot be loaded: {reason:.300}") from error
-    return dataset_of(_named(described, loaded.features), table)
+    opening = replace(opening, described=_named(described, loaded.features))
+    if table is not None:
+        with suppress(TooLargeError):
+            return dataset_of(Table(opening, table))
+
+    def parts(opening: Opening) -> Iterator[Dataset]:
+        for at in range(0, len(loaded), ROWS):
+            yield dataset_of(Table(opening, rows[at : at + ROWS], at))
+
+    files = [identity_of(Path(file["filename"])) for file in loaded.cache_files]
+    return streamed(opening, "\n".join([*files, descriptor.split]), parts)
 
 
 def _named(described: Described, features: Any) -> Described:

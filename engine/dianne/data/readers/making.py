@@ -13,12 +13,16 @@ from torch import Tensor
 
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
-from dianne.data.files import DataError, Progress, contents
+from dianne.data.files import DataError
+from dianne.data.mapping import Blob
+from dianne.data.ragged import Ragged
+from dianne.data.readers.opening import Opening
+from dianne.data.remember import remembered
+from dianne.data.rows import Array, Rows, Samples, chunks_of, in_memory
 from dianne.errors import ConfigError, Problem
 from dianne.registry import Registry
-from dianne.workspace import Folder
 
-Reader = Callable[[Folder, Described, Progress | None], Dataset]
+Reader = Callable[[Opening], Dataset]
 READERS: Registry[Reader] = Registry("dataset type")
 
 
@@ -43,25 +47,26 @@ def classes_of(described: Described) -> list[str]:
     return [str(index) for index in range(prod(descriptor.target_dims))]
 
 
-def with_labels(folder: Folder, described: Described, progress: Progress | None) -> Described:
-    """The descriptor with the labels of its `labelsFile`, a line each; that of a text is its vocabulary.
+def with_labels(opening: Opening) -> Opening:
+    """The same, with the labels of the `labelsFile`, a line each; that of a text is its vocabulary.
 
     Raises:
         DataError: the file is missing or is no text, or has fewer lines than `targetDims` asks for.
     """
-    descriptor = described.descriptor
+    described, descriptor = opening.described, opening.described.descriptor
     name, kind = descriptor.labels_file, descriptor.type.lower()
     if not name or described.labels or kind == "charsequencedataset":
-        return described
+        return opening
     try:
-        text = contents(folder, described, [name], progress)[name].decode("utf-8-sig")
+        text = opening.contents([name])[name].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: byte {error.start:,}: is no UTF-8 text") from error
     labels = [line.strip() for line in text.splitlines() if line.strip()]
     count = prod(descriptor.target_dims) if descriptor.target_dims else len(labels)
     if len(labels) < max(count, 1):
         raise DataError(f"{name}: holds {len(labels):,} labels, expected {max(count, 1):,}, one a line")
-    return replace(described, descriptor=descriptor.model_copy(update={"labels": labels[:count]}))
+    named = descriptor.model_copy(update={"labels": labels[:count]})
+    return replace(opening, described=replace(described, descriptor=named))
 
 
 def pairs(described: Described) -> list[tuple[str, str]]:
@@ -84,7 +89,7 @@ def tensor(array: np.ndarray[Any, Any]) -> Tensor:
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=True))
 
 
-def made(described: Described, inputs: Tensor, targets: Tensor, labels: list[str] | None = None) -> Dataset:
+def made(described: Described, inputs: Samples, targets: Samples, labels: list[str] | None = None) -> Dataset:
     """A dataset, shaped as its descriptor asks and checked.
 
     Args:
@@ -99,7 +104,7 @@ def made(described: Described, inputs: Tensor, targets: Tensor, labels: list[str
     """
     descriptor = described.descriptor
     labels = described.labels or labels
-    if descriptor.input_dims:
+    if descriptor.input_dims and not isinstance(inputs, Ragged):
         if prod(descriptor.input_dims) != prod(inputs.shape[1:]):
             found, dims = list(inputs.shape[1:]), descriptor.input_dims
             message = f"inputDims: the files hold samples of {found}, which is not {dims}"
@@ -115,6 +120,7 @@ def made(described: Described, inputs: Tensor, targets: Tensor, labels: list[str
         raise DataError(f"{described.name}: has {len(inputs):,} inputs, but {len(targets):,} targets")
     if not labels:
         return Dataset(described.name, inputs, targets)
+    targets = in_memory(targets)
     classes = targets.to(torch.int64)
     if not torch.equal(classes.to(targets.dtype), targets):
         odd = targets[classes.to(targets.dtype) != targets][0]
@@ -127,44 +133,71 @@ def made(described: Described, inputs: Tensor, targets: Tensor, labels: list[str
     return Dataset(described.name, inputs, classes, labels)
 
 
-def of_arrays(
-    described: Described, inputs: np.ndarray[Any, Any], targets: np.ndarray[Any, Any] | None
-) -> Dataset:
+Part = tuple[list[Array], list[Blob]]
+"""Arrays (n, ...) of one shape, and the files over which they lie, if any."""
+
+
+def of_arrays(opening: Opening, inputs: Part, targets: Part | None) -> Dataset:
     """A dataset of numbers: uint8 are pixels, others are taken as they are.
 
     Args:
-        described: what the user wrote.
+        opening: what the user wrote.
         inputs: (n, ...).
         targets: (n, ...), or None if each sample is its own; raises as `made`.
 
     Raises:
         DataError: a value is no finite number, or classes are missing.
     """
-    values = tensor(inputs if inputs.dtype == np.uint8 else _finite(described, "inputs", inputs))
-    values = values.unsqueeze(1) if values.dim() == 1 else values
+    described = opening.described
+    arrays, blobs = inputs
+    if arrays[0].ndim == 1:
+        inputs = [array[:, None] for array in arrays], blobs
+    pixels = all(array.dtype == np.uint8 for array in arrays)
+    values = opening.joined(*inputs) if pixels else _finite(opening, "inputs", inputs)
     if targets is None:
         if described.labels:
             raise misfit(described, "labels", "labels: there are no targets; name them under 'targets'")
         own = made(described, values, torch.empty(len(values), 0))
         return replace(own, autoencode=True)
     if described.labels:
-        if prod(targets.shape[1:]) != 1:
+        dims = targets[0][0].shape[1:]
+        if prod(dims) != 1:
             raise DataError(
                 f"{described.name}: targets: expected the number of a class for each sample, found "
-                f"{list(targets.shape[1:])}"
+                f"{list(dims)}"
             )
-        return made(described, values, tensor(_finite(described, "targets", targets.reshape(-1))))
-    return made(described, values, tensor(_finite(described, "targets", targets)))
+        targets = [array.reshape(-1) for array in targets[0]], targets[1]
+    return made(described, values, _finite(opening, "targets", targets))
 
 
-def _finite(described: Described, what: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _finite(opening: Opening, what: str, part: Part) -> Samples:
     """Numbers as float32; raises DataError if one is none, or too large for it."""
-    with np.errstate(over="ignore"):
-        values = array.astype(np.float32)
-    finite = np.isfinite(values)
-    if not finite.all():
-        place = np.unravel_index(int(finite.ravel().argmin()), array.shape)
-        raise DataError(
-            f"{described.name}: {what}: sample {int(place[0]):,}: expected a number, found {array[place]}"
-        )
+    values = opening.joined(*part, torch.float32)
+
+    def check() -> str:
+        at = 0
+        for chunk in chunks_of(values):
+            if not chunk.isfinite().all():
+                place = int(chunk.isfinite().flatten().byte().argmin())
+                row, inside = divmod(place, chunk[0].numel())
+                found = _at(part[0], at + row).ravel()[inside]
+                raise DataError(
+                    f"{opening.described.name}: {what}: sample {at + row:,}: expected a number, found {found}"
+                )
+            at += len(chunk)
+        return "numbers"
+
+    if isinstance(values, Rows):
+        remembered("finite", values.identity(), check, values.changed)
+    else:
+        check()
     return values
+
+
+def _at(arrays: list[Array], row: int) -> Array:
+    """A row of arrays that stand one behind the other."""
+    for array in arrays:
+        if row < len(array):
+            return array[row : row + 1]
+        row -= len(array)
+    raise IndexError(row)

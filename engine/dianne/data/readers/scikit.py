@@ -9,16 +9,15 @@ from typing import Any
 import torch
 
 from dianne.data.dataset import Dataset
-from dianne.data.descriptor import Described
-from dianne.data.files import Progress
 from dianne.data.readers.making import READERS, made, misfit
+from dianne.data.readers.opening import Opening
 from dianne.errors import suggest
-from dianne.workspace import Folder
 
 
 @READERS.register("sklearn")
-def read_sklearn(folder: Folder, described: Described, progress: Progress | None) -> Dataset:  # noqa: ARG001
+def read_sklearn(opening: Opening) -> Dataset:
     """A dataset that comes inside scikit-learn; pixels are stored as uint8, 255 for the largest value."""
+    described = opening.described
     import sklearn.datasets  # here, because it takes a second that other datasets need not pay
 
     found = [name for name in dir(sklearn.datasets) if name.startswith("load_")]

@@ -8,28 +8,31 @@ import numpy as np
 
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
-from dianne.data.files import DataError, Progress, contents
+from dianne.data.files import DataError
 from dianne.data.readers.making import READERS, classes_of, made, misfit, tensor
 from dianne.data.readers.mat import parse_mat
+from dianne.data.readers.opening import Opening
 from dianne.data.readers.raw import read_pairs
 from dianne.errors import ConfigError
-from dianne.workspace import Folder
+
+_TIMES = 4  # sizes of the files: with what they unpack to, and the samples
 
 
 @READERS.register("SVHN")
-def read_svhn(folder: Folder, described: Described, progress: Progress | None) -> Dataset:
+def read_svhn(opening: Opening) -> Dataset:
     """Images [3, 32, 32] and digits from .mat files, or from files of raw bytes with others of classes.
 
     Source: Netzer et al. (2011), Reading digits in natural images with unsupervised feature learning.
     """
+    described = opening.described
     names = described.descriptor.inputs
     labels = classes_of(described)
     if any(not name.endswith(".mat") for name in names) or not names:
-        images, classes = read_pairs(folder, described, progress, 3 * 32 * 32)
-        return made(described, tensor(images).reshape(-1, 3, 32, 32), tensor(classes), labels)
+        images, classes = read_pairs(opening, 3 * 32 * 32)
+        return made(described, images.reshape(len(images), 3, 32, 32), tensor(classes), labels)
     if described.descriptor.targets:
         raise _misplaced(described)
-    parts = [_digits(name, data) for name, data in contents(folder, described, names, progress).items()]
+    parts = [_digits(name, data) for name, data in opening.contents(names, _TIMES).items()]
     inputs, targets = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return made(described, tensor(inputs), tensor(targets), labels)
 

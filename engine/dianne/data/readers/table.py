@@ -14,10 +14,12 @@ from torch import Tensor
 
 from dianne.data.dataset import Dataset
 from dianne.data.descriptor import Described
-from dianne.data.files import DataError, Progress, contents
+from dianne.data.files import DataError
 from dianne.data.readers.making import READERS, made, misfit
+from dianne.data.readers.opening import Opening
 from dianne.errors import suggest
-from dianne.workspace import Folder
+
+_TIMES = 12  # sizes of the file: a cell of text takes about 60 bytes and two places in lists
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,16 @@ class _Table:
 
 @READERS.register("CSV")
 @READERS.register("CSVDataset")
-def read_csv(folder: Folder, described: Described, progress: Progress | None) -> Dataset:
+def read_csv(opening: Opening) -> Dataset:
     """A table: some columns are the input, others the target, or one with the class of each row.
 
     Values are taken as they are. Classes are written as their label or as its index.
     """
+    described = opening.described
     file = described.descriptor.file
     if file is None:
         raise misfit(described, "file", "type CSV needs a 'file'")
-    data = contents(folder, described, [file], progress)[file]
+    data = opening.contents([file], _TIMES, "store it as .npy or Parquet, ")[file]
     table = _parsed(described, file, data)
     inputs, targets = _chosen(described, table)
     values = _numbers(table, inputs)

@@ -7,24 +7,25 @@ import torch
 from numpy.typing import NDArray
 
 from dianne.data.dataset import Dataset
-from dianne.data.descriptor import Described
-from dianne.data.files import DataError, Progress, contents
+from dianne.data.files import DataError
 from dianne.data.readers.making import READERS, misfit
-from dianne.workspace import Folder
+from dianne.data.readers.opening import Opening
 
+_TIMES = 40  # sizes of the file: characters as numbers, their order, and what numpy needs to find it
 Codes = NDArray[np.uint32]  # of characters, as Unicode numbers them
 
 
 @READERS.register("CharSequenceDataset")
-def read_text(folder: Folder, described: Described, progress: Progress | None) -> Dataset:
+def read_text(opening: Opening) -> Dataset:
     """Each character of a text (UTF-8), and as its target the next one.
 
     The vocabulary is that of `labels` or `labelsFile`, else the characters of the text in the order in which
     they first appear.
     """
+    described = opening.described
     descriptor, labels = described.descriptor, described.labels
     needed = descriptor.needs()
-    texts = {name: _text(name, data) for name, data in contents(folder, described, needed, progress).items()}
+    texts = {name: _text(name, data) for name, data in opening.contents(needed, _TIMES).items()}
     name = needed[0]
     codes = _codes(texts[name])
     if len(codes) < 2:
