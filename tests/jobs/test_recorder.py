@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import torch
 from dianne import DianneError, Workspace
 from dianne.jobs import lock
 from dianne.jobs.entry import Point
+from dianne.jobs.keeper import running
 from dianne.jobs.learn import LearnWatcher, prepare
 from dianne.jobs.learn_run import LearnRun
 from dianne.jobs.queue import Queue
@@ -19,9 +22,11 @@ from dianne.jobs.record import MOST, Recorder, cause
 from dianne.workspace import Folder
 
 
-def recorder(folder: Path, iterations: int = 10, notes: list[str] | None = None) -> Recorder:
-    job = {"id": "job1", "command": "learn", "seed": 3}
-    return Recorder(Folder(folder), job, iterations, [].append if notes is None else notes.append)
+@contextmanager
+def recorder(folder: Path, iterations: int = 10, notes: list[str] | None = None) -> Iterator[Recorder]:
+    job, note = {"id": "job1", "command": "learn", "seed": 3}, [].append if notes is None else notes.append
+    with running(Folder(folder), "job1"), Recorder(Folder(folder), job, iterations, note) as made:
+        yield made
 
 
 def points(folder: Path, job: str = "job1") -> list[Point]:
@@ -230,8 +235,11 @@ def test_a_job_learns_although_its_record_cannot_be_written(workspace):
     notes = Notes()
     result = workspace.learn("Net", "Iris", tag="t", maxIterations=3, watcher=notes)
     assert (result.iterations, workspace.tags("Net")["t"].iteration) == (3, 3)
-    path = workspace.folder.root / ".dianne" / "jobs.db"
-    assert notes.notes == [f"{path}: the job's record cannot be written: Not a directory"]
+    place = workspace.folder.root / ".dianne"
+    assert notes.notes == [
+        f"{place / 'jobs.db'}: the job's record cannot be written: Not a directory",
+        f"{place / 'jobs' / result.job}: a checkpoint cannot be written: Not a directory; the job goes on",
+    ]
 
 
 def test_a_job_ends_gently_if_it_is_stopped_through_the_queue(workspace):

@@ -20,6 +20,7 @@ from dianne.data.readers import open_dataset
 from dianne.errors import UsageError
 from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation, EvaluationOptions, EvaluationStrategy
+from dianne.jobs.keeper import running
 from dianne.jobs.prepare import (
     as_written,
     check_number,
@@ -164,7 +165,7 @@ def run(
         "id": job.identifier, "command": "evaluate", "networks": job.names, "dataset": job.described.name,
         "strategy": job.strategy.__name__, "options": as_written(job.bound), "tag": job.options.tag,
     }  # fmt: skip
-    with Recorder(job.folder, asked, 0, note) as recorder:
+    with running(job.folder, job.identifier), Recorder(job.folder, asked, 0, note) as recorder:
         begin = time.perf_counter()
 
         def follow(done: int) -> None:

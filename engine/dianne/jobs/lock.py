@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from pathlib import Path
 
 from dianne.workspace import Folder
 
@@ -18,12 +19,11 @@ def hold(folder: Folder, job: str) -> bool:
     Raises:
         OSError: its folder cannot be made.
     """
-    place = folder.state / "jobs" / job
-    key = str(place.absolute())
+    key = _key(folder, job)
     if key in _held:
         return True
-    place.mkdir(parents=True, exist_ok=True)
-    handle = os.open(place, os.O_RDONLY)
+    Path(key).mkdir(parents=True, exist_ok=True)
+    handle = os.open(key, os.O_RDONLY)
     for _ in range(2):
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,18 +38,22 @@ def hold(folder: Folder, job: str) -> bool:
 
 def release(folder: Folder, job: str) -> None:
     """Give the lock of a job back, if this process has it."""
-    handle = _held.pop(str((folder.state / "jobs" / job).absolute()), None)
+    handle = _held.pop(_key(folder, job), None)
     if handle is not None:
         os.close(handle)
 
 
 def held(folder: Folder, job: str) -> bool:
     """Whether some process, this one maybe, runs a job."""
-    place = folder.state / "jobs" / job
-    if str(place.absolute()) in _held:
-        return True
+    return _key(folder, job) in _held or held_by_others(folder, job)
+
+
+def held_by_others(folder: Folder, job: str) -> bool:
+    """Whether another process runs a job."""
+    if _key(folder, job) in _held:
+        return False
     try:
-        handle = os.open(place, os.O_RDONLY)
+        handle = os.open(_key(folder, job), os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -59,3 +63,7 @@ def held(folder: Folder, job: str) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _key(folder: Folder, job: str) -> str:
+    return str((folder.state / "jobs" / job).absolute())

@@ -15,11 +15,10 @@ from types import TracebackType
 from typing import Any
 
 from dianne.document import display
-from dianne.errors import DianneError, UsageError
+from dianne.errors import DianneError
 from dianne.jobs import bell
 from dianne.jobs.database import POINT, Database, reason, transaction
 from dianne.jobs.entry import RUNNING
-from dianne.jobs.lock import hold, release
 from dianne.jobs.queue import Queue, end, notify
 from dianne.learning.strategy import Terms
 from dianne.workspace import Folder
@@ -32,7 +31,7 @@ HURRY = 50  # milliseconds that a write waits for other writers; then it is trie
 class Recorder:
     """Writes the record of a job while it runs. A record that cannot be written never stops the job.
 
-    Use it in a `with`: it notes how the job ends, and holds the job's lock until then.
+    Use it in a `with`: it notes how the job ends. Whoever runs the job holds its lock meanwhile.
 
     Args:
         folder: the workspace.
@@ -70,15 +69,11 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         try:
-            if not hold(self.folder, self.identifier):
-                raise UsageError(f"the job {self.identifier} is running already")
             self.connection = self.database.connect()
             with transaction(self.connection):
                 self._begin(self.connection)
             self.connection.execute(f"PRAGMA busy_timeout = {HURRY}")
         except (OSError, sqlite3.Error, DianneError) as error:
-            if isinstance(error, UsageError):
-                raise
             self._give_up(error)
         return self
 
@@ -112,7 +107,6 @@ class Recorder:
             self._write(self._end)
         if self.connection is not None:
             self.connection.close()
-        release(self.folder, self.identifier)
         bell.ring(self.folder)
 
     def _end(self, connection: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 
 from dianne.evaluation.strategy import Evaluation
-from dianne.jobs import evaluate, learn
+from dianne.jobs import evaluate, learn, resume
 from dianne.jobs.entry import Entry
 from dianne.jobs.learn_run import LearnRun
 from dianne.learning.loop import Report
@@ -34,6 +34,9 @@ def work(folder: Folder, job: Entry, stop: Callable[[], str]) -> None:
     options = {**job.options, "strategy": job.strategy}
     lines = Lines()
     if job.kind == "learn":
+        if any(path.name == job.id for path in resume.kept(folder)):
+            resume.prepare(folder, job.id, lines, stop).run()
+            return
         prepared = learn.prepare(folder, job.networks, job.dataset, options)
         LearnRun(dataclasses.replace(prepared, identifier=job.id), lines, stop).run()
         return
@@ -50,6 +53,10 @@ class Lines(learn.LearnWatcher):
         names = ", ".join(job.networks)
         say(f"learning {names} on {job.described.name} with {job.strategy.__name__}, tag {job.tag}")
         self.total = job.options.max_iterations
+
+    def resumed(self, iteration: int, seconds: float) -> None:
+        """Where it goes on."""
+        say(f"going on after {iteration:,} iterations and {seconds:.1f} s")
 
     def note(self, message: str) -> None:
         """As it is."""
