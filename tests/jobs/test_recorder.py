@@ -136,7 +136,7 @@ def test_a_record_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path
         for iteration in range(1, 200):
             made.tick(iteration, float(iteration), {"loss": 1.0})
     path = tmp_path / ".dianne" / "jobs.db"
-    assert notes == [f"{path}: the job's record cannot be written: Not a directory"]
+    assert notes == [f"{path}: the job's record cannot be written: File exists"]
 
 
 def test_a_database_that_somebody_else_writes_keeps_a_job_waiting_for_a_moment_only(tmp_path):
@@ -237,7 +237,7 @@ def test_a_job_learns_although_its_record_cannot_be_written(workspace):
     assert (result.iterations, workspace.tags("Net")["t"].iteration) == (3, 3)
     place = workspace.folder.root / ".dianne"
     assert notes.notes == [
-        f"{place / 'jobs.db'}: the job's record cannot be written: Not a directory",
+        f"{place / 'jobs.db'}: the job's record cannot be written: File exists",
         f"{place / 'jobs' / result.job}: a checkpoint cannot be written: Not a directory; the job goes on",
     ]
 

@@ -245,11 +245,13 @@ def _show_failure(job: Entry) -> None:
     show(f"\nrun it again:  dianne resubmit {job.id}\ngo on with it: dianne resume {job.id}")
 
 
-def _tail(path: Path, lines: int = 8, most: int = 8192) -> list[str]:
-    """The last lines of a file, however long it is."""
+def _tail(path: Path, lines: int = 8, most: int = 16384) -> list[str]:
+    """The last lines of a file, however long it is, without those that say nothing."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - most))
-        return file.read().decode(errors="replace").splitlines()[-lines:]
+        found = file.read().decode(errors="replace").splitlines()
+    told = [line for line in found if line.strip() and not line.startswith("Extension modules: ")]
+    return told[-lines:]
 
 
 @click.command()

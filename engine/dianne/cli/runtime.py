@@ -55,11 +55,11 @@ def status(as_json: bool) -> int:
     if as_json:
         show_json({"runtime": asdict(found) if found else None, "jobs": jobs})
     elif found is None:
-        show(f"this workspace has no runtime; {jobs['queued']} jobs wait for one")
+        show(f"this workspace has no runtime; jobs that wait for one: {jobs['queued']}")
     else:
         show(
-            f"process {found.pid} since {_when(found.started)} UTC, cpus={found.cpus:g} gpus={found.gpus}: "
-            f"{jobs['running']} jobs run, {jobs['queued']} wait"
+            f"process {found.pid} since {_when(found.started)} UTC, cpus={found.cpus:g} gpus={found.gpus}; "
+            f"jobs: {jobs['running']} running, {jobs['queued']} queued"
         )
     return 0 if found else 1
 
@@ -76,7 +76,8 @@ def stop(as_json: bool) -> None:
     if as_json:
         show_json({"pid": found.pid, "running": running})
     else:
-        show(f"the runtime (process {found.pid}) has ended" + (f"; {running} jobs go on" if running else ""))
+        going = f"; jobs that go on without it: {running}" if running else ""
+        show(f"the runtime (process {found.pid}) has ended{going}")
 
 
 @click.command()

@@ -82,10 +82,7 @@ def _alone(folder: Folder, room: Room) -> Iterator[None]:
         if not _take(handle, fcntl.LOCK_EX):
             time.sleep(0.1)  # somebody may just have looked
             if not _take(handle, fcntl.LOCK_EX):
-                found = status(folder)
-                raise UsageError(
-                    f"this workspace has a runtime already (process {found.pid if found else '?'})"
-                )
+                raise UsageError("this workspace has a runtime already; see `dianne runtime status`")
         about = Status(os.getpid(), time.time(), room.cpus, len(room.cards))
         os.truncate(handle, 0)
         os.write(handle, json.dumps(asdict(about)).encode())
@@ -111,7 +108,7 @@ def serve(folder: Folder, capacity: Capacity, say: Callable[[str], None]) -> Non
     room = Room(capacity.cpus or has.cpus, tuple(cards))
     try:
         with _alone(folder, room):
-            say(f"working the queue of {display(folder.root.absolute())}: {room}")
+            say(f"working the queue of {folder.root.absolute()} with {room}")
             Runtime(folder, room, say).run()
     except OSError as error:
         raise DianneError(f"{display(folder.state)}: cannot be written: {error.strerror}") from error
