@@ -97,7 +97,7 @@ class Workspace:
         return self.queue.jobs(*statuses)
 
     def job(self, job: str) -> Entry:
-        """A job: an identifier, the beginning of one, or "NETWORK:TAG"; raises UsageError if there is none."""
+        """A job: an identifier, the beginning of one, or "NETWORK:TAG"; raises UsageError for no job."""
         return self.queue.get(job)
 
     def stop(self, job: str) -> None:
