@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,9 @@ import click
 
 import dianne
 from dianne.cli import instances, jobs, runtime
-from dianne.cli.console import row, say, show, show_json, show_table, stream, table
+from dianne.cli.console import row, show, show_json, show_table, stream, table
+from dianne.cli.learned import stop_on_signals
+from dianne.cli.resume import rerun, resume
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
 
@@ -36,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (*jobs.COMMANDS, *runtime.COMMANDS, *instances.COMMANDS):
+for command in (*jobs.COMMANDS, *runtime.COMMANDS, *instances.COMMANDS, resume, rerun):
     cli.add_command(command)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -62,7 +61,6 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     else:
         (networks, dataset), options = split(words, "NETWORKS", "DATASET")
     from dianne.cli.progress import Screen
-    from dianne.cli.results import show_learned
     from dianne.jobs.learn import prepare
     from dianne.jobs.learn_run import LearnRun
 
@@ -71,35 +69,10 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
         team = ", ".join(f"{member.name} ({member.role})" for member in job.team)
         _show_settings(f"learn {team} on {dataset} with {job.strategy.__name__}", job, as_json)
         return 0
-    with Screen() as screen, _stop_on_signals() as (stop, code):
+    with Screen() as screen, stop_on_signals() as (stop, code):
         result = LearnRun(job, screen, stop).run()
-    if as_json:
-        show_json(result.summary())
-        return code()
-    show_learned(result.summary())
+    show_learned(result, as_json)
     return code()
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[tuple[Callable[[], str], Callable[[], int]]]:
-    """Let the first Ctrl-C (or SIGTERM) end a job after its iteration; a second one ends it at once."""
-    received: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        say("stopping after this iteration; once more to stop at once")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield (
-            lambda: signal.Signals(received[0]).name if received else "",
-            lambda: 128 + received[0] if received else 0,
-        )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @cli.command()

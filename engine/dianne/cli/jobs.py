@@ -51,17 +51,18 @@ def submit(words: tuple[str, ...], as_json: bool) -> None:
         options = {**written, **options}
     else:
         (networks, dataset), options = split(words, "NETWORKS", "DATASET")
-    _say_queued(_queue().submit(kind, networks, dataset, options), as_json)
+    say_queued(_queue().submit(kind, networks, dataset, options), as_json)
 
 
-def _say_queued(identifier: str, as_json: bool) -> None:
+def say_queued(identifier: str, as_json: bool) -> None:
+    """See that there is a runtime for a job that waits, and say how to follow it."""
     from dianne.runtime.control import ensure
 
     ensure(here())
     if as_json:
         show_json({"job": identifier})
     else:
-        show(f"submitted {identifier}; follow it with: dianne watch {identifier}")
+        show(f"queued {identifier}; follow it with: dianne watch {identifier}")
 
 
 @click.command()
@@ -74,7 +75,7 @@ def resubmit(words: tuple[str, ...], as_json: bool) -> None:
       dianne resubmit 3e29 learningRate=1e-4
     """
     (job,), options = split(words, "JOB")
-    _say_queued(_queue().resubmit(job, options), as_json)
+    say_queued(_queue().resubmit(job, options), as_json)
 
 
 # ------------------------------------------------------------------------------------------------- lists

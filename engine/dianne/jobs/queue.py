@@ -182,6 +182,14 @@ class Queue:
             identifier = find(session, self.folder, job)
             return read(session.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (identifier,)).fetchone())
 
+    def knows(self, job: str) -> bool:
+        """Whether `get` finds a job."""
+        try:
+            self.get(job)
+        except UsageError:
+            return False
+        return True
+
     def result(self, job: str) -> dict[str, Any] | None:
         """What a job found, as its command prints with --json; None until it has ended well."""
         entry = self.get(job)

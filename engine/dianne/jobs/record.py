@@ -86,7 +86,8 @@ class Recorder:
         )
         connection.execute(
             "UPDATE jobs SET status = ?, started = ?, ended = NULL, pid = ?, total = ?, "
-            "attempts = attempts + foreground, error = NULL, signal = NULL WHERE id = ?",
+            "attempts = attempts + foreground, stopping = stopping AND NOT foreground, error = NULL, "
+            "signal = NULL WHERE id = ?",
             (RUNNING, now, os.getpid(), self.total, job),
         )
         notify(connection, job, "INFO", "started")
