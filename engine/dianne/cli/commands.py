@@ -10,7 +10,7 @@ import click
 import dianne
 from dianne.cli import instances, jobs, runtime
 from dianne.cli.console import row, show, show_json, show_table, stream, table
-from dianne.cli.learned import stop_on_signals
+from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.resume import rerun, resume
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
