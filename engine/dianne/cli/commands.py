@@ -18,7 +18,10 @@ from dianne.errors import UsageError
 
 @click.group(
     cls=Commands,
-    later={"plot": "dianne.cli.plot", "dataset": "dianne.cli.dataset"},
+    later={
+        "dataset": ("dianne.cli.dataset", "Look at a dataset, fetch its files, or describe one of yours."),
+        "plot": ("dianne.cli.plot", "Draw pictures of jobs, codes and networks, as .png or .svg."),
+    },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(dianne.__version__, prog_name="dianne", message="%(prog)s %(version)s")

@@ -15,7 +15,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.command()
 @takes("INSTANCE")
 def undeploy(words: tuple[str, ...]) -> None:
-    """Forget a deployed network; its weights stay under their tag."""
+    """Forget a deployed network; its weights stay."""
     (name,), _ = split(words, "INSTANCE")
     from dianne.runtime.deployments import undeploy as forget
 
@@ -51,7 +51,7 @@ def list_instances(as_json: bool) -> None:
 @takes("INSTANCE")
 @_json
 def info(words: tuple[str, ...], as_json: bool) -> None:
-    """Print the modules of a deployed network, with their shapes and weights."""
+    """Print the modules of a deployed network, their shapes and weights."""
     (name,), _ = split(words, "INSTANCE")
     from dianne.cli.tables import show_network
     from dianne.runtime.instances import find, network_of

@@ -30,7 +30,9 @@ def _queue() -> Queue:
 @takes("[learn|evaluate] NETWORKS DATASET [KEY=VALUE]...")
 @_json
 def submit(words: tuple[str, ...], as_json: bool) -> None:
-    """Check a job and queue it; the runtime, started if need be, runs it once there is room.
+    """Check a job and queue it for the runtime.
+
+    A runtime is started in the background if there is none; it runs the job once there is room.
 
     \b
       dianne submit MLP MNIST tag=mlp
@@ -69,7 +71,7 @@ def say_queued(identifier: str, as_json: bool) -> None:
 @takes("JOB [KEY=VALUE]...")
 @_json
 def resubmit(words: tuple[str, ...], as_json: bool) -> None:
-    """Queue a job that was asked for before once more, with some options changed.
+    """Queue a job once more, with some options changed.
 
     \b
       dianne resubmit 3e29 learningRate=1e-4
@@ -84,7 +86,7 @@ def resubmit(words: tuple[str, ...], as_json: bool) -> None:
 @click.command()
 @_json
 def jobs(as_json: bool) -> None:
-    """List the jobs that wait, those that run, and the last ones that are over."""
+    """List the jobs that wait or run, and the last that are over."""
     from dianne.jobs.entry import ENDED, RUNNING, WAITING
 
     queue = _queue()
@@ -99,7 +101,7 @@ def jobs(as_json: bool) -> None:
 @click.command()
 @_json
 def queued(as_json: bool) -> None:
-    """List the jobs that wait, in the order in which they will begin."""
+    """List the jobs that wait, in the order of their turns."""
     _show_jobs(_queue().jobs("queued"), as_json)
 
 
@@ -200,7 +202,9 @@ def notifications(as_json: bool) -> None:
 @takes("JOB")
 @_json
 def job(words: tuple[str, ...], as_json: bool) -> None:
-    """Tell all about one job: an identifier, its beginning, or NETWORK:TAG.
+    """Tell all about one job.
+
+    It is named by its identifier, the beginning of that, or NETWORK:TAG for what made these weights.
 
     \b
       dianne job 3e29
@@ -247,12 +251,13 @@ def _show_failure(job: Entry) -> None:
 
 
 def _tail(path: Path, lines: int = 8, most: int = 16384) -> list[str]:
-    """The last lines of a file, however long it is, without those that say nothing."""
+    """The last lines of a file, however long it is; of a crash those with its name and place."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - most))
         found = file.read().decode(errors="replace").splitlines()
     told = [line for line in found if line.strip() and not line.startswith("Extension modules: ")]
-    return told[-lines:]
+    crash = [number for number, line in enumerate(told) if line.startswith("Fatal Python error: ")]
+    return told[crash[-1] :][:lines] if crash else told[-lines:]
 
 
 @click.command()
@@ -306,7 +311,9 @@ def logs(words: tuple[str, ...], follow: bool) -> None:
 @takes("[JOB]...")
 @_json
 def stop(words: tuple[str, ...], as_json: bool) -> None:
-    """Cancel jobs that wait; let those that run store their weights and end. Without words, all that run.
+    """Cancel jobs that wait, and end those that run.
+
+    These store their weights first; asked once more, they end at once. Without words: all that run.
 
     \b
       dianne stop 3e29

@@ -17,9 +17,10 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.command()
 @takes("[cpus=N] [gpus=N]")
 def serve(words: tuple[str, ...]) -> None:
-    """Be the runtime of this workspace, in the foreground: start submitted jobs and see how they end.
+    """Be the runtime of this workspace, in the foreground.
 
-    `dianne submit` starts one in the background. Jobs go on when it ends.
+    It starts submitted jobs while there is room. `dianne submit` starts one in the background. Jobs go on
+    when it ends.
 
     \b
       dianne serve cpus=4
