@@ -12,7 +12,7 @@ from dianne.errors import DianneError, UsageError
 from dianne.jobs import lock
 from dianne.jobs.queue import Queue, end
 from dianne.jobs.resources import machine
-from dianne.store import Manifest
+from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
 
@@ -165,10 +165,16 @@ def test_a_job_is_found_by_its_beginning_and_by_what_it_made(queue):
     assert refused(queue.get, "ab") == "several jobs begin with 'ab': abc1, abc2, abd"
     assert refused(queue.get, "") == "there is no job ''; jobs: abc1, abc2, abd"
     assert refused(queue.get, "a%") == "there is no job 'a%'; jobs: abc1, abc2, abd"
-    from dianne.store import Store
-
     Store(queue.folder.models).put("t", Manifest("MLP", "", {}, job={"id": "abc2"}), {})
     assert queue.get("MLP:t").id == "abc2"
+
+
+def test_a_job_that_has_stored_nothing_yet_is_found_by_its_tag(queue):
+    put(queue, "old", tag="t")
+    put(queue, "new", tag="t")
+    put(queue, "other", tag="t", asked='{"networks": ["LeNet5"]}')
+    assert queue.get("MLP:t").id == "new"
+    assert refused(queue.get, "MLP:u").startswith("MLP has no tag 'u'; nothing is stored for MLP in ")
 
 
 def test_a_job_that_has_not_begun_has_neither_log_nor_result(queue):

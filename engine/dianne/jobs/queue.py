@@ -282,6 +282,12 @@ def _maker(session: sqlite3.Connection, folder: Folder, weights: str) -> str:
     from dianne.store import Store
 
     network, _, tag = weights.partition(":")
+    if not Store(folder.models).has(network, tag):  # nothing was stored yet
+        for identifier, asked in session.execute(
+            "SELECT id, asked FROM jobs WHERE tag = ? ORDER BY number DESC", (tag,)
+        ):
+            if network in json.loads(asked).get("networks", ()):
+                return str(identifier)
     maker = str(Store(folder.models).manifest(network, tag).job.get("id", ""))
     if not session.execute("SELECT 1 FROM jobs WHERE id = ?", (maker,)).fetchone():
         raise UsageError(
