@@ -14,12 +14,17 @@ from dianne.errors import UsageError, suggest
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate as evaluate_job
 from dianne.jobs import learn as learn_job
+from dianne.jobs import rerun as rerun_job
+from dianne.jobs import resume as resume_job
+from dianne.jobs.entry import Entry, Notification
 from dianne.jobs.learn_run import LearnRun
 from dianne.jobs.prepare import Member, module_keys, parameters_of, resolve_networks
+from dianne.jobs.queue import Queue
+from dianne.jobs.rerun import Rerun
 from dianne.network.file import read
 from dianne.network.library import Library
 from dianne.network.network import Network
-from dianne.runtime import instances
+from dianne.runtime import control, instances
 from dianne.runtime.generate import generate
 from dianne.runtime.instances import Deployed
 from dianne.seeds import new_seed
@@ -37,6 +42,7 @@ class Workspace:
     def __init__(self, path: str | Path = "."):
         self.folder = Folder(Path(path))
         self.store = Store(self.folder.models)
+        self.queue = Queue(self.folder)
 
     def learn(
         self,
@@ -62,6 +68,35 @@ class Workspace:
         job = learn_job.prepare(self.folder, networks, dataset, options)
         return LearnRun(job, watcher or learn_job.LearnWatcher(), stop).run()
 
+    def resume(
+        self,
+        job: str | None = None,
+        watcher: learn_job.LearnWatcher | None = None,
+        stop: Callable[[], str] = lambda: "",
+    ) -> learn_job.LearnResult:
+        """Go on with a job that was interrupted; it ends with the same bits as one that never was.
+
+        Args:
+            job: an identifier, the beginning of only one, or "NETWORK:TAG"; the newest if left out.
+            watcher: is told how it goes.
+            stop: as for `learn`.
+
+        Raises:
+            DianneError: there is no such job, it runs, is finished, or cannot be the same any more.
+        """
+        return resume_job.prepare(self.folder, job, watcher, stop).run()
+
+    def rerun(
+        self, weights: str, tag: str | None = None, watcher: learn_job.LearnWatcher | None = None
+    ) -> Rerun:
+        """Do the job again that made some weights ("NETWORK:TAG"), and compare what it gives.
+
+        Raises:
+            DianneError: there are no such weights, or their job cannot be done again.
+        """
+        again = rerun_job.prepare(self.folder, weights, tag)
+        return rerun_job.run(again, watcher or learn_job.LearnWatcher())
+
     def evaluate(self, networks: str | Iterable[str], dataset: str, **options: Any) -> Evaluation:
         """Judge stored networks on a dataset; options as on the command line, `tag` among them.
 
@@ -69,6 +104,45 @@ class Workspace:
             DianneError: something that was asked for does not exist or fit.
         """
         return evaluate_job.run(evaluate_job.prepare(self.folder, networks, dataset, options))
+
+    def submit(self, networks: str | Iterable[str], dataset: str, kind: str = "learn", **options: Any) -> str:
+        """Queue a job, for the workspace's runtime, which is started in the background if there is none.
+
+        Args:
+            networks: as for `learn`.
+            dataset: name.
+            kind: "learn" or "evaluate".
+            options: as on the command line; `cpus`, `gpus` and `threads` say what the job takes.
+
+        Returns:
+            The job's identifier.
+
+        Raises:
+            DianneError: something that was asked for does not exist or fit; nothing was queued.
+        """
+        identifier = self.queue.submit(kind, networks, dataset, options)
+        control.ensure(self.folder)
+        return identifier
+
+    def jobs(self, *statuses: str) -> list[Entry]:
+        """All jobs in the order in which they came, or those that are "queued", "running", "finished", ..."""
+        return self.queue.jobs(*statuses)
+
+    def job(self, job: str) -> Entry:
+        """A job: an identifier, the beginning of one, or "NETWORK:TAG"; raises UsageError for no job."""
+        return self.queue.get(job)
+
+    def stop(self, job: str) -> None:
+        """Cancel a job that waits, or let one that runs store its weights and end; raises UsageError."""
+        self.queue.stop(job)
+
+    def result(self, job: str) -> dict[str, Any] | None:
+        """What a job found, as its command prints with --json; None until it has ended well."""
+        return self.queue.result(job)
+
+    def notifications(self) -> list[Notification]:
+        """What happened last, newest at the end."""
+        return self.queue.notifications()
 
     def deploy(self, network: str, tag: str, name: str | None = None) -> Deployed:
         """Bring a network up with the weights of a tag and keep it as an instance of this workspace.

@@ -28,12 +28,21 @@ ROOT = Path(__file__).parents[2]
         "dataset fetch Digits",
         "dataset add Mine .",
         "learn --help",
+        "jobs",
+        "finished n=3",
+        "notifications",
+        "submit --help",
+        "runtime status",
+        "runtimes",
+        "devices",
+        "list",
     ],
 )
 def test_a_command_that_does_not_compute_does_not_import_torch(folder: Path, words: str) -> None:
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "dianne", *words.split()],
-        cwd=folder, capture_output=True, text=True, timeout=60, check="add" not in words,
+        cwd=folder, capture_output=True, text=True, timeout=60,
+        check=words not in ("dataset add Mine .", "runtime status"),
     )  # fmt: skip
     imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines() if "|" in line}
     assert "dianne.cli.commands" in imported

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dianne.binding import parse_pairs
 from dianne.errors import UsageError, suggest
 from dianne.workspace import Folder
 
@@ -16,11 +16,36 @@ _ALIASES = {"eval": "evaluate"}
 
 
 class Commands(click.Group):
-    """A group that names the nearest command for an unknown one."""
+    """A group that names the nearest command for an unknown one.
+
+    Args:
+        later: by name, groups that are imported when they are used: their module, and their short help.
+    """
+
+    def __init__(self, *args: Any, later: Mapping[str, tuple[str, str]] | None = None, **settings: Any):
+        super().__init__(*args, **settings)
+        self.later = dict(later or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, by name."""
+        return sorted({*super().list_commands(ctx), *self.later})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command of that name or alias."""
-        return super().get_command(ctx, _ALIASES.get(name, name))
+        name = _ALIASES.get(name, name)
+        if name in self.later:
+            found: click.Command = getattr(import_module(self.later[name][0]), name)
+            return found
+        return super().get_command(ctx, name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, without importing what is imported later."""
+        names = self.list_commands(ctx)
+        room = formatter.width - 6 - max(map(len, names))
+        told = {name: self.commands[name].get_short_help_str(room) for name in self.commands}
+        told |= {name: text for name, (_, text) in self.later.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told[name]) for name in names])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -43,8 +68,12 @@ def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[
     if not len(names) - optional <= len(plain) <= len(names):
         missing = " and ".join(names[len(plain) :])
         fault = f"{missing} missing" if missing else f"'{plain[len(names)]}' is one word too many"
-        usage = click.get_current_context().get_usage().removeprefix("Usage: ")
+        usage = " ".join(click.get_current_context().get_usage().removeprefix("Usage: ").split())
         raise UsageError(f"{fault}; usage: {usage}")
+    if len(plain) == len(words):
+        return plain, {}
+    from dianne.binding import parse_pairs  # pydantic, that is a tenth of a second
+
     return plain, parse_pairs(word for word in words if "=" in word)
 
 

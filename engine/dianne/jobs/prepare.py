@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys
 from dianne.criteria import CRITERIA, Criterion
 from dianne.data.adapter_options import AdapterOptions, adapter_keys, labels_after
 from dianne.data.descriptor import Described, Range
+from dianne.data.descriptor import read as read_descriptor
 from dianne.errors import ConfigError, DianneError, Problem, UsageError
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.arguments import schema
@@ -22,6 +24,23 @@ from dianne.network.network import Network
 from dianne.network.resolve import resolve
 from dianne.options import keys
 from dianne.workspace import Folder
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the files of a job said when it began; they count in place of those that are there now.
+
+    Attributes:
+        texts: of its networks and those inside them, by name.
+        descriptor: of its dataset.
+    """
+
+    texts: Mapping[str, str]
+    descriptor: str
+
+    def described(self, folder: Folder, dataset: str) -> Described:
+        """The dataset as it was described; its files are looked for where its descriptor is now."""
+        return read_descriptor(folder.find("datasets", dataset), self.descriptor)
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,11 @@ class Member:
     def training(self) -> str:
         """The consumer of the options of its training."""
         return f"{self.role}.training"
+
+
+def new_identifier() -> str:
+    """A name for a job that no other has."""
+    return uuid.uuid4().hex[:12]
 
 
 def names_of(networks: str | Iterable[str]) -> list[str]:
@@ -83,9 +107,10 @@ def parameters_of(team: list[Member]) -> list[Consumer]:
     return [Consumer(name, file.options(), (name, *roles[name])) for name, file in files.items()]
 
 
-def read_networks(folder: Folder, names: list[str]) -> list[NetworkFile]:
-    """The files of networks by name; raises UsageError for a name that is nowhere."""
-    return [read(folder.find("networks", name)) for name in names]
+def read_networks(folder: Folder, names: list[str], library: Library | None = None) -> list[NetworkFile]:
+    """The files of networks by name, those of a library first; raises UsageError for one that is nowhere."""
+    known = {name: library.file(name) for name in names} if library else {}
+    return [known.get(name) or read(folder.find("networks", name)) for name in names]
 
 
 def module_keys(team: list[Member], library: Library, given: Mapping[str, Any]) -> ModuleKeys:
@@ -196,3 +221,14 @@ def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | N
         return labels_after(found, AdapterOptions.model_validate(known))
     except ValidationError:
         return found  # binding says what is wrong
+
+
+def as_written(bound: Bound) -> dict[str, Any]:
+    """The options that differ from their defaults, as a user writes them: enough to run the job again."""
+    return {key: _written(value) for key, value in bound.given().items()}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
