@@ -90,6 +90,15 @@ class Dataset:
             return self
         return replace(self, draws=Draws(torch.Generator().manual_seed(seed), learning))
 
+    def draws_state(self) -> Tensor | None:
+        """State of the stream of augmentation, if there is one."""
+        return self.draws.generator.get_state() if self.draws else None
+
+    def load_draws_state(self, state: Tensor | None) -> None:
+        """Go on with the stream of augmentation where a state was taken."""
+        if self.draws and state is not None:
+            self.draws.generator.set_state(state)
+
     def batch(self, indices: Tensor | slice) -> Batch:
         """The samples at (b,) int64 `indices`, as float32; (b, time) indices give (b, time, ...) samples."""
         if self.adapters or self.noises:

@@ -35,6 +35,14 @@ class SamplingStrategy(ABC):
     def draw(self, count: int) -> Tensor:
         """The next (count,) int64 indices."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What decides the draws to come."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on as the strategy whose state it is would."""
+        self.generator.set_state(state["generator"])
+
 
 SAMPLING: Registry[type[SamplingStrategy]] = Registry("sampling strategy")
 
@@ -53,11 +61,13 @@ class _Walk(SamplingStrategy):
 
     def __init__(self, dataset: Dataset, options: Any, generator: torch.Generator):
         super().__init__(dataset, options, generator)
-        self.order = torch.empty(0, dtype=torch.int64)
+        self.order = torch.empty(0, dtype=torch.int64)  # what is left of the newest one
+        self.before = generator.get_state()  # from which that was made
 
     def draw(self, count: int) -> Tensor:
         """(count,) int64."""
         while len(self.order) < count:
+            self.before = self.generator.get_state()
             self.order = torch.cat((self.order, self.next_order()))
         drawn, self.order = self.order[:count], self.order[count:]
         return drawn
@@ -65,6 +75,17 @@ class _Walk(SamplingStrategy):
     @abstractmethod
     def next_order(self) -> Tensor:
         """(size,) int64: every index once."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """How much is left of which order: a few bytes, however many samples there are."""
+        left = len(self.order)
+        return {"generator": self.before if left else self.generator.get_state(), "left": left}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make the same order again, and leave as much of it."""
+        super().load_state_dict(state)
+        self.before = state["generator"]
+        self.order = self.next_order()[self.size - state["left"] :] if state["left"] else self.order[:0]
 
 
 @SAMPLING.register("PERMUTATION")
@@ -183,6 +204,15 @@ class UniformClass(_Pieces):
         self.turn = (self.turn + count) % len(self.sizes)
         return self.order[self.inside(classes)]
 
+    def state_dict(self) -> dict[str, Any]:
+        """The generator, and whose turn it is."""
+        return {**super().state_dict(), "turn": self.turn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on with the same class."""
+        super().load_state_dict(state)
+        self.turn = state["turn"]
+
 
 SamplingName = Annotated[str, Choice(SAMPLING)]
 
@@ -220,3 +250,12 @@ class Sampler:
 
     def __iter__(self) -> Sampler:
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides the batches to come: the order of samples, and the draws of adapters."""
+        return {"order": self.strategy.state_dict(), "draws": self.dataset.draws_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Give the batches that the sampler whose state it is would have given next."""
+        self.strategy.load_state_dict(state["order"])
+        self.dataset.load_draws_state(state["draws"])
