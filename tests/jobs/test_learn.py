@@ -11,6 +11,7 @@ from dianne.errors import suggest
 from dianne.jobs.learn import LearnWatcher, PreparedLearn, prepare
 from dianne.jobs.learn_run import LearnRun
 from dianne.learning.update import DivergedError
+from dianne.workspace import shipped
 
 VAE = {"strategy": "VariationalAutoEncoder", "hidden": 4, "batchSize": 8, "maxIterations": 3, "tag": "vae"}
 STILL = {"learningRate": 1e-30}  # steps that no weight notices
@@ -349,9 +350,19 @@ def test_the_manifest_tells_where_the_weights_come_from(workspace):
         "tag": "t", "seed": 7, "hidden": 5, "batchSize": 8, "maxIterations": 4, "learningRate": 0.01,
         "range": "0:50", "criterion": "NLL",
     }  # fmt: skip
+    given = {
+        "tag": "t", "seed": 7, "hidden": 5, "batchSize": 8, "maxIterations": 4, "learningRate": 0.01,
+        "range": "0:50",
+    }  # fmt: skip
+    strategies = shipped("strategies")
     assert manifest.job == {
         "id": result.job, "command": "learn", "networks": ["Net"], "dataset": "Iris",
         "strategy": "FeedForwardLearningStrategy", "options": options, "seed": 7,
+        "given": [[key, value, "command line", ""] for key, value in given.items()],
+        "texts": {"Net": NETWORK}, "descriptor": FILES["datasets/Iris.yaml"], "starts": {"network": None}, "best": {},
+        "code": {"feed_forward.py": (strategies / "feed_forward.py").read_text()},
+        "data": workspace.dataset("Iris").fingerprint(), "threads": torch.get_num_threads(),
+        "device": "cpu", "versions": manifest.versions,
     }  # fmt: skip
     assert (manifest.iteration, manifest.loss, manifest.parent) == (4, result.loss, None)
     assert manifest.dataset == {"name": "Iris", "fingerprint": workspace.dataset("Iris").fingerprint()}

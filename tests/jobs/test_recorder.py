@@ -163,4 +163,7 @@ def test_a_job_learns_although_its_record_cannot_be_written(workspace):
     result = workspace.learn("Net", "Iris", tag="t", maxIterations=3, watcher=notes)
     assert (result.iterations, workspace.tags("Net")["t"].iteration) == (3, 3)
     path = workspace.folder.root / ".dianne" / "jobs" / result.job
-    assert notes.notes == [f"{path}: the job's record cannot be written: Not a directory"]
+    assert notes.notes == [
+        f"{path}: the job's record cannot be written: Not a directory",
+        f"{path}: a checkpoint cannot be written: Not a directory; the job goes on",
+    ]

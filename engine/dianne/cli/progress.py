@@ -57,6 +57,11 @@ class Screen(Downloads, LearnWatcher):
             self.task = self.bar.add_task("", total=self.total)
             self.bar.start()
 
+    def resumed(self, iteration: int, seconds: float) -> None:
+        """Say where it goes on."""
+        say(f"going on after {iteration:,} iterations")
+        self.begin -= seconds
+
     def tick(self, iteration: int, terms: Terms) -> None:
         """Move the bar, ten times a second at most."""
         now = time.perf_counter()

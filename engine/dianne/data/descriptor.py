@@ -21,7 +21,7 @@ from pydantic import (
 from dianne.data.adapter_options import AdapterOptions
 from dianne.data.archives import holds
 from dianne.data.reference import translated
-from dianne.document import Document, load
+from dianne.document import Document, load, parse
 from dianne.errors import suggest
 from dianne.options import Label, NonNegativeInt, Options, PositiveInt, explain, keys
 from dianne.workspace import Folder
@@ -254,9 +254,9 @@ def describe(folder: Folder, name: str) -> Described:
     return read(folder.find("datasets", name))
 
 
-def read(path: Path) -> Described:
-    """Read a descriptor file; raises ConfigError as `describe`."""
-    document = load(path)
+def read(path: Path, text: str | None = None) -> Described:
+    """Read a descriptor file, or the text that it once had; raises ConfigError as `describe`."""
+    document = load(path) if text is None else parse(text, f"{path.stem} (stored)")
     known = keys(Descriptor)
     values: dict[str, Any] = {"name": path.stem}
     of_reference = path.suffix == ".json"

@@ -14,7 +14,7 @@ from dianne.criteria import Criterion
 from dianne.data.dataset import Dataset
 from dianne.evaluation.strategy import Evaluation, EvaluationJob, EvaluationStrategy
 from dianne.plugins import user_code
-from dianne.seeds import derive
+from dianne.seeds import derive, streams
 
 
 def evaluate(
@@ -33,8 +33,8 @@ def evaluate(
         networks: in the order of its roles; put back into the mode in which they came.
         options: of the strategy.
         dataset: every sample is used once, in order.
-        seed: of the strategy's noise and the adapters' draws, so that the same evaluation gives the same
-            numbers.
+        seed: of everything that is drawn, so that the same evaluation gives the same numbers, and learning
+            goes on with its own after it.
         tick: told how many samples are done.
         criterion: the one that the options name, with its own options.
     """
@@ -46,7 +46,7 @@ def evaluate(
     for network in networks:
         network.eval()
     try:
-        with torch.inference_mode(), user_code(strategy.__name__):
+        with streams(seed, "evaluation"), torch.inference_mode(), user_code(strategy.__name__):
             judge = strategy()
             judge.batch_size = options.batch_size
             judge.setup(job)

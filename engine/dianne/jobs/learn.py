@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import Field
 
 from dianne import plugins
-from dianne.binding import Bound, Consumer, bind
+from dianne.binding import TYPED, Bound, Consumer, Given, bind
 from dianne.data.descriptor import Described, Range, describe
 from dianne.data.options import LearnDataOptions
 from dianne.errors import UsageError
 from dianne.evaluation.strategy import Evaluation, EvaluationStrategy
 from dianne.jobs.prepare import (
     Member,
+    Recorded,
     check_number,
     choose_range,
     labels_of,
@@ -36,7 +37,7 @@ from dianne.learning.strategy import LearningStrategy, Terms
 from dianne.learning.trainer import TrainingOptions
 from dianne.network.library import Library
 from dianne.network.network import Network
-from dianne.options import Names, NonNegativeInt, Options, PositiveInt
+from dianne.options import Names, NonNegativeFloat, NonNegativeInt, Options, PositiveInt
 from dianne.store import check_tag
 from dianne.workspace import Folder
 
@@ -46,8 +47,8 @@ DEFAULT_STRATEGY = "FeedForwardLearningStrategy"
 class LearnOptions(LoopOptions, StopOptions):
     """Options of the job itself."""
 
-    tag: str | None = None
-    """Name under which the weights are stored; the job's identifier if left out."""
+    tag: Names | None = None
+    """Name under which the weights are stored; the job's identifier if left out. Several: vae,latest."""
     clean: bool = False
     """Start from new weights even if the tag has some."""
     seed: NonNegativeInt | None = None
@@ -56,6 +57,8 @@ class LearnOptions(LoopOptions, StopOptions):
     """Modules that do not learn: `encoder.hidden1`, `Encoder.*`, `conv*`."""
     validation_interval: PositiveInt = 1000
     """Iterations between evaluations on validationSet."""
+    checkpoint_interval: NonNegativeFloat = 60.0
+    """Seconds between checkpoints, from which a job can be resumed; 0 for none."""
 
 
 class StartOptions(Options):
@@ -74,6 +77,9 @@ class LearnWatcher(Watcher):
 
     def start(self, job: PreparedLearn, batch_size: int) -> None:
         """The job is about to begin."""
+
+    def resumed(self, iteration: int, seconds: float) -> None:
+        """The job goes on after an iteration; it has taken so many seconds before."""
 
     def note(self, message: str) -> None:
         """Something that the user should know; once for each message."""
@@ -100,7 +106,7 @@ class LearnResult:
 
     Attributes:
         job: its identifier.
-        tag: where the weights are.
+        tag: where the weights are; with several tags the first.
         networks: the names of the networks stored.
         iterations: done in this job.
         loss: the last loss and its terms.
@@ -135,6 +141,7 @@ class PreparedLearn:
     validation: Range | None
     evaluation: type[EvaluationStrategy] | None
     identifier: str
+    given: dict[str, Given] = field(default_factory=dict)
 
     @property
     def options(self) -> LearnOptions:
@@ -147,9 +154,14 @@ class PreparedLearn:
         return self.bound.of("data", LearnDataOptions)
 
     @property
-    def tag(self) -> str:
+    def tags(self) -> list[str]:
         """Where the weights go."""
-        return self.options.tag or self.identifier
+        return self.options.tag or [self.identifier]
+
+    @property
+    def tag(self) -> str:
+        """The first of them, from which the networks start."""
+        return self.tags[0]
 
     def of_member(self, member: Member) -> MemberOptions:
         """The options of one network that learns."""
@@ -161,7 +173,11 @@ class PreparedLearn:
 
 
 def prepare(
-    folder: Folder, networks: str | Iterable[str], dataset: str | Described, options: Mapping[str, Any]
+    folder: Folder,
+    networks: str | Iterable[str],
+    dataset: str | Described,
+    options: Mapping[str, Any],
+    recorded: Recorded | None = None,
 ) -> PreparedLearn:
     """Find and check everything that a learn job names.
 
@@ -170,6 +186,7 @@ def prepare(
         networks: names, in the order of the strategy's roles.
         dataset: its name, or a description of data that is in no file.
         options: by key.
+        recorded: what files said when the job began, for one that is made again.
 
     Raises:
         UsageError: a name that is nowhere, options that nobody reads, networks that do not fit; all faults
@@ -183,9 +200,11 @@ def prepare(
         raise UsageError(
             f"{strategy.__name__} is no LearningStrategy: derive it from dianne.LearningStrategy"
         )
-    described = describe(folder, dataset) if isinstance(dataset, str) else dataset
-    team = members(strategy, read_networks(folder, names))
-    library = Library(folder)
+    described = dataset
+    if isinstance(described, str):
+        described = recorded.described(folder, described) if recorded else describe(folder, described)
+    library = Library(folder, recorded.texts if recorded else {})
+    team = members(strategy, read_networks(folder, names, library if recorded else None))
     labels = labels_of(described, {**strategy.defaults, **given})
     bound = bind(
         "learn",
@@ -198,14 +217,15 @@ def prepare(
     train = choose_range(bound, described, "trainSet", "train")
     evaluation = _evaluation(folder, strategy, team, bound, labels)
     origins = [bound.of(member.training, StartOptions).init_tag for member in team]
-    for tag in (bound.of("job", LearnOptions).tag, *origins):
+    for tag in (*(bound.of("job", LearnOptions).tag or []), *origins):
         if tag is not None:
             check_tag(tag)
     validation = data.validation_set or (train if data.split else None)
     identifier = uuid.uuid4().hex[:12]
     resolved = resolve_networks(team, bound, library)
+    whole = {k: value if isinstance(value, Given) else Given(value, TYPED) for k, value in options.items()}
     return PreparedLearn(
-        folder, strategy, team, resolved, described, bound, train, validation, evaluation, identifier
+        folder, strategy, team, resolved, described, bound, train, validation, evaluation, identifier, whole
     )
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,23 +14,28 @@ from dianne.data.files import Progress
 from dianne.data.options import view
 from dianne.data.readers import open_dataset
 from dianne.evaluation.strategy import Evaluation
+from dianne.jobs.checkpoint import Checkpoint
+from dianne.jobs.keep import Keep
+from dianne.jobs.keeper import Keeper, place_of, running, threads
 from dianne.jobs.learn import LearnResult, LearnWatcher, PreparedLearn
-from dianne.jobs.prepare import Member, criterion_of
+from dianne.jobs.prepare import criterion_of
+from dianne.jobs.recipe import check_data, recipe_of
 from dianne.jobs.record import Recorder
 from dianne.jobs.start import Start
 from dianne.jobs.validate import Validator
 from dianne.learning.begin import fit_statistics, freeze
 from dianne.learning.divergence import copy_weights
 from dianne.learning.job import LearnJob, Rehearsal
-from dianne.learning.loop import Loop, Report, Watcher, Weights
+from dianne.learning.loop import Loop, Outcome, Report, Watcher
 from dianne.learning.methods import METHODS
 from dianne.learning.schedules import SCHEDULES
+from dianne.learning.state import Attributes, load_module_state, module_state
 from dianne.learning.stopping import BatchLosses
 from dianne.learning.strategy import LearningStrategy, Terms
 from dianne.learning.trainer import Average, Trainer
 from dianne.plugins import StrategyError, user_code
-from dianne.seeds import derive, new_seed
-from dianne.store import Manifest, Store
+from dianne.seeds import global_states, new_seed, set_global_states, streams
+from dianne.store import Store
 
 
 class LearnRun:
@@ -43,16 +45,27 @@ class LearnRun:
         job: prepared.
         watcher: is told how it goes.
         stop: asked before every iteration; a reason ends the job, its weights stored.
+        known: where the job stood, for one that goes on; without a state only what it started from, for one
+            that is done again.
     """
 
-    def __init__(self, job: PreparedLearn, watcher: LearnWatcher, stop: Callable[[], str] = lambda: ""):
+    def __init__(
+        self,
+        job: PreparedLearn,
+        watcher: LearnWatcher,
+        stop: Callable[[], str] = lambda: "",
+        known: Checkpoint | None = None,
+    ):
         self.job = job
         self.watcher = watcher
         self.stop = stop
+        self.known = known
         self.store = Store(job.folder.models)
-        self.seed = job.options.seed if job.options.seed is not None else new_seed()
+        chosen = known.recipe["seed"] if known else job.options.seed
+        self.seed: int = new_seed() if chosen is None else chosen
         self.losses = BatchLosses(job.options)
         self.validator: Validator | None = None
+        self.interrupted = False
 
     def run(self) -> LearnResult:
         """Learn, and store the weights.
@@ -60,48 +73,85 @@ class LearnRun:
         Raises:
             DianneError: see its kinds; what was stored before stays.
         """
+        count = self.known.recipe["threads"] if self.known else None
+        with running(self.job.folder, self.job.identifier), threads(count):
+            return self._run()
+
+    def _run(self) -> LearnResult:
+        train = self._open()
+        with streams(self.seed, "dropout"):
+            loop = self._set_up_all(train)
+            if self.known and self.known.state:
+                self._load_state_dict(self.known.state)
+                self.watcher.resumed(loop.outcome.iteration, time.perf_counter() - loop.begin)
+            try:
+                outcome = loop.run()
+                if self.validator and outcome.iteration:
+                    self.validator.validate(outcome.iteration)
+                if not self.interrupted:
+                    self.keeper.finish(outcome.iteration)
+            finally:
+                self.recorder.flush()
+                self.keeper.close()
+        return self._result(outcome)
+
+    def _result(self, outcome: Outcome) -> LearnResult:
+        return LearnResult(
+            self.job.identifier, self.job.tag, list(self.learning), outcome.iteration, outcome.terms,
+            outcome.seconds, outcome.history, self.validator.found if self.validator else {}, outcome.stopped,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------- before it begins
+
+    def _open(self) -> Dataset:
+        """The samples to learn from, networks with their first weights, and what judges them."""
         job = self.job
         progress: Progress = self.watcher.fetching
         full = open_dataset(job.folder, job.described, progress)
-        self.fingerprint = full.fingerprint()
+        fingerprint = full.fingerprint()
+        if self.known:
+            check_data(self.known.recipe, fingerprint)
         train = view(full, job.train, job.data)
-        self.labels, self.statistics = train.labels, statistics_of(train)
         self.rehearse(train)
-        start = Start(job, self.store, self.seed, self.watcher.note)
-        self.graphs = start.graphs()
-        self.before = start.before
-        fit_statistics(self.graphs, train)
+        resumed = bool(self.known and self.known.state)
+        starts = self.known.recipe["starts"] if self.known else None
+        start = Start(job, self.store, self.seed, self.watcher.note, starts)
+        self.graphs = start.blank() if resumed else start.graphs()
+        if not resumed:
+            fit_statistics(self.graphs, train)
         freeze({(m.name, m.role): self.graphs[m.role] for m in job.team}, job.options.fixed)
         self.learning = {m.name: self.graphs[m.role] for m in job.team if m.trains}
+        best = self.known.recipe["best"] if self.known else self._best(start.before)
+        manifests = starts or start.manifests
+        self.recipe = recipe_of(job, self.seed, manifests, best, fingerprint)
+        self.keep = Keep(
+            job, self.store, self.recipe, start.before, train.labels, statistics_of(train), resumed
+        )
+        self.keeper = Keeper(
+            place_of(job.folder, job.identifier), self.recipe, job.options.checkpoint_interval,
+            self.watcher.note,
+        )  # fmt: skip
         if job.validation:
             own = job.data.validation_set is None  # what `split` leaves
             chosen = job.data if own else job.data.model_copy(update={"split": None, "split_seed": 0})
-            self.validator = self._validator(view(full, job.validation, chosen, self.statistics, rest=own))
-        strategy, learn_job = self.set_up(train)
-        self.watcher.start(job, getattr(learn_job.options, "batch_size", 0))
-        loop = Loop(
-            strategy, learn_job, self.learning, job.options, self._store, _Following(self), self._reason,
-            self._averages(), learn_job.note,
-        )  # fmt: skip
-        entry = {**self._description(), "tag": job.tag}
-        self.recorder = Recorder(job.folder, entry, job.options.max_iterations, self.watcher.note)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive(self.seed, "dropout"))
-                outcome = loop.run()
-            if self.validator and outcome.iteration:
-                self.validator.validate(outcome.iteration)
-        finally:
-            self.recorder.flush()
-        return LearnResult(
-            job.identifier, job.tag, list(self.learning), outcome.iteration, outcome.terms, outcome.seconds,
-            outcome.history, self.validator.found if self.validator else {}, outcome.stopped,
-        )  # fmt: skip
+            rest = view(full, job.validation, chosen, statistics_of(train), rest=own)
+            self.validator = self._validator(rest, best)
+        return train
 
-    def _reason(self) -> str:
-        """Why the job should end now, or ""."""
-        found = self.validator.values.reason() if self.validator else ""
-        return self.stop() or self.losses.reason() or found
+    def _set_up_all(self, train: Dataset) -> Loop:
+        """The strategy and its loop, ready for the first iteration."""
+        job = self.job
+        self.strategy, self.learn_job = self.set_up(train)
+        self.attributes = Attributes(self.strategy, self.learn_job.owned())
+        self.averages = self._averages()
+        self.watcher.start(job, getattr(self.learn_job.options, "batch_size", 0))
+        self.loop = Loop(
+            self.strategy, self.learn_job, self.learning, job.options, self.keep.store_weights,
+            _Following(self), self._reason, self.averages, self.learn_job.note, self._boundary,
+        )  # fmt: skip
+        entry = {**self.recipe, "tag": job.tag}
+        self.recorder = Recorder(job.folder, entry, job.options.max_iterations, self.watcher.note)
+        return self.loop
 
     def rehearse(self, train: Dataset) -> None:
         """One iteration without data: finds shapes that do not fit before any work is done."""
@@ -159,88 +209,70 @@ class LearnRun:
         decays = [(m, ema) for m in self.job.team if m.trains and (ema := self.job.of_member(m).ema)]
         return {member.name: Average(self.graphs[member.role], ema) for member, ema in decays}
 
-    def _validator(self, dataset: Dataset) -> Validator:
-        """Evaluates while the job learns; goes on from the best that the tag has, if its weights do."""
-        job, name = self.job, next(iter(self.learning))
-        best: dict[str, float] = {}
-        if self.before and self.store.has(name, f"{job.tag}@best"):
-            best = self.store.manifest(name, f"{job.tag}@best").metrics
+    def _best(self, before: int) -> dict[str, float]:
+        """What is known of the weights under TAG@best, if the job goes on from those of the tag."""
+        name, tag = next(iter(self.learning)), f"{self.job.tag}@best"
+        found = self.job.validation and before and self.store.has(name, tag)
+        return self.store.manifest(name, tag).metrics if found else {}
+
+    def _validator(self, dataset: Dataset, best: Mapping[str, float]) -> Validator:
+        """Evaluates while the job learns, and keeps the best weights."""
 
         def store_best(iteration: int, found: Evaluation) -> None:
             weights = {name: copy_weights(graph) for name, graph in self.learning.items()}
-            self._store(weights, iteration, {}, "@best", found.metrics)
-
-        begin = time.perf_counter()
+            self.keep.store_weights(weights, iteration, {}, "@best", found.metrics)
 
         def told(iteration: int, found: Evaluation) -> None:
-            self.recorder.validated(iteration, time.perf_counter() - begin, found.metrics)
+            self.recorder.validated(iteration, time.perf_counter() - self.loop.begin, found.metrics)
             self.watcher.validated(iteration, found)
 
-        return Validator(job, self.learning, dataset, self.seed, best, store_best, told)
+        return Validator(self.job, self.learning, dataset, self.seed, best, store_best, told)
 
-    # ------------------------------------------------------------------------------------------- weights
+    # --------------------------------------------------------------------------------------- while it learns
 
-    def _store(
-        self, weights: Weights, iteration: int, terms: dict[str, float], suffix: str,
-        metrics: dict[str, float] | None = None,
-    ) -> bool:  # fmt: skip
-        tag = self.job.tag
-        if iteration == 0 and (self.before or any(self.store.has(name, tag) for name in weights)):
-            has = self.before and all(self.store.has(name, tag) for name in weights)
-            return bool(has) and not self.job.options.clean  # they have learned nothing in this job
-        total = self.before + iteration
-        if suffix == f"@{iteration}":
-            suffix = f"@{total}"
-        for member in self.job.team:
-            if member.trains and member.name in weights:
-                manifest = self._manifest(member, total, terms, metrics or {})
-                self.store.put(tag + suffix, manifest, weights[member.name])
-        return True
+    def _reason(self) -> str:
+        """Why the job should end now, or ""."""
+        found = self.validator.values.reason() if self.validator else ""
+        reason = self.stop()
+        if reason:  # from outside: what is stored now is no step of the job, so the checkpoint comes first
+            self.interrupted = True
+            self.keeper.offer(self.loop.outcome.iteration, self._state_dict, now=True)
+        return reason or self.losses.reason() or found
 
-    def _manifest(
-        self, member: Member, iteration: int, terms: dict[str, float], metrics: dict[str, float]
-    ) -> Manifest:
-        job, network = self.job, self.job.networks[member.name]
-        parent = None if job.options.clean else job.origin(member)
-        return Manifest(
-            network=network.name,
-            text=network.file.document.text,
-            parameters=network.parameters,
-            texts=network.texts(),
-            overrides=network.overrides,
-            job=self._description(),
-            iteration=iteration,
-            loss=terms,
-            metrics=metrics,
-            labels=self.labels,
-            dataset=self._data(),
-            versions={
-                "dianne": importlib.metadata.version("dianne"),
-                "torch": str(torch.__version__),
-                "python": platform.python_version(),
-            },
-            parent=self.store.resolve(network.name, parent) if parent else None,
-        )
+    def _boundary(self) -> None:
+        self.keeper.offer(self.loop.outcome.iteration, self._state_dict)
 
-    def _data(self) -> dict[str, str]:
-        """What the manifest says of the data; with `normalise` its statistics, for evaluations."""
-        found = {"name": self.job.described.name, "fingerprint": self.fingerprint}
-        if self.job.data.normalise:
-            found["normalise"] = json.dumps(self.statistics)
-        return found
-
-    def _description(self) -> dict[str, Any]:
-        """What the job was asked to do; enough to do it again."""
-        job = self.job
+    def _state_dict(self) -> dict[str, Any]:
+        """All that decides how the job goes on."""
+        attributes = self.attributes.state_dict()
+        for problem in self.attributes.problems:
+            self.learn_job.note(problem)
         return {
-            "id": job.identifier,
-            "command": "learn",
-            "networks": [member.name for member in job.team],
-            "dataset": job.described.name,
-            "strategy": job.strategy.__name__,
-            "options": {key: _plain(value) for key, value in job.bound.given().items()},
-            "seed": self.seed,
+            "streams": global_states(),
+            "networks": {role: module_state(graph) for role, graph in self.graphs.items()},
+            "strategy": attributes,
+            "job": self.learn_job.state_dict(),
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "losses": self.losses.state_dict(),
+            "validator": self.validator and self.validator.state_dict(),
+            "loop": self.loop.state_dict(),
+            "before": self.keep.before,
         }
+
+    def _load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state; the order counts, as some read what others hold."""
+        for role, graph in self.graphs.items():
+            load_module_state(graph, state["networks"][role])
+        self.learn_job.load_state_dict(state["job"])
+        self.attributes.load_state_dict(state["strategy"])
+        for name, average in self.averages.items():
+            average.load_state_dict(state["averages"][name])
+        self.losses.load_state_dict(state["losses"])
+        if self.validator:
+            self.validator.load_state_dict(state["validator"])
+        self.loop.load_state_dict(state["loop"])
+        self.keep.before = state["before"]
+        set_global_states(state["streams"])
 
 
 class _Following(Watcher):
@@ -248,13 +280,12 @@ class _Following(Watcher):
 
     def __init__(self, run: LearnRun):
         self.run = run
-        self.begin = time.perf_counter()
 
     def tick(self, iteration: int, terms: Terms) -> None:
         run = self.run
         run.watcher.tick(iteration, terms)
         run.losses.add(terms)
-        run.recorder.tick(iteration, time.perf_counter() - self.begin, terms)
+        run.recorder.tick(iteration, time.perf_counter() - run.loop.begin, terms)
         if run.validator and iteration % run.job.options.validation_interval == 0:
             run.validator.validate(iteration)
 
@@ -266,9 +297,3 @@ class _Following(Watcher):
         self.run.losses.losses.clear()
         if self.run.validator:
             self.run.validator.back(iteration)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))  # as a user writes it
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

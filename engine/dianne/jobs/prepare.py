@@ -13,6 +13,7 @@ from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys
 from dianne.criteria import CRITERIA, Criterion
 from dianne.data.adapter_options import AdapterOptions, adapter_keys, labels_after
 from dianne.data.descriptor import Described, Range
+from dianne.data.descriptor import read as read_descriptor
 from dianne.errors import ConfigError, DianneError, Problem, UsageError
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.arguments import schema
@@ -22,6 +23,23 @@ from dianne.network.network import Network
 from dianne.network.resolve import resolve
 from dianne.options import keys
 from dianne.workspace import Folder
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the files of a job said when it began; they count in place of those that are there now.
+
+    Attributes:
+        texts: of its networks and those inside them, by name.
+        descriptor: of its dataset.
+    """
+
+    texts: Mapping[str, str]
+    descriptor: str
+
+    def described(self, folder: Folder, dataset: str) -> Described:
+        """The dataset as it was described; its files are looked for where its descriptor is now."""
+        return read_descriptor(folder.find("datasets", dataset), self.descriptor)
 
 
 @dataclass(frozen=True)
@@ -83,9 +101,10 @@ def parameters_of(team: list[Member]) -> list[Consumer]:
     return [Consumer(name, file.options(), (name, *roles[name])) for name, file in files.items()]
 
 
-def read_networks(folder: Folder, names: list[str]) -> list[NetworkFile]:
-    """The files of networks by name; raises UsageError for a name that is nowhere."""
-    return [read(folder.find("networks", name)) for name in names]
+def read_networks(folder: Folder, names: list[str], library: Library | None = None) -> list[NetworkFile]:
+    """The files of networks by name, those of a library first; raises UsageError for one that is nowhere."""
+    known = {name: library.file(name) for name in names} if library else {}
+    return [known.get(name) or read(folder.find("networks", name)) for name in names]
 
 
 def module_keys(team: list[Member], library: Library, given: Mapping[str, Any]) -> ModuleKeys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from dianne.data.dataset import Dataset
@@ -75,3 +76,18 @@ class Validator:
     def back(self, iteration: int) -> None:
         """Forget what was found after an iteration."""
         self.found = {done: found for done, found in self.found.items() if done <= iteration}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was found, and what it is compared with."""
+        found = {i: replace(evaluation, outputs=None) for i, evaluation in self.found.items()}
+        return {
+            "found": {i: asdict(evaluation) for i, evaluation in found.items()},
+            "best": dict(self.best),
+            "values": self.values.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the validator whose state it is would."""
+        self.found = {i: Evaluation(**evaluation) for i, evaluation in state["found"].items()}
+        self.best = state["best"]
+        self.values.load_state_dict(state["values"])

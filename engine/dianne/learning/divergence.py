@@ -50,6 +50,15 @@ class GoodWeights:
         for name, network in self.networks.items():
             network.load_state_dict(self.weights[name], strict=False)  # shared weights have one name
 
+    def state_dict(self) -> dict[str, Any]:
+        """The good weights, and those of which it is not known yet."""
+        return {"iteration": self.iteration, "weights": self.weights, "candidate": self._candidate}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with these weights."""
+        self.iteration, self.weights = state["iteration"], state["weights"]
+        self._candidate = state["candidate"]
+
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and buffers by name, on the CPU."""

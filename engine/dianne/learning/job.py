@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import repeat
 from typing import Any
 
@@ -54,9 +54,12 @@ class LearnJob(Job):
         self.dataset = dataset
         self.labels = dataset.labels
         self.noise = torch.Generator().manual_seed(derive(seed, "noise"))
+        self.sampler: Sampler | None = None
         if hasattr(options, "batch_size"):
             how = getattr(options, "sampling", "UNIFORM")
-            self.batches = Sampler(dataset, options.batch_size, how, derive(seed, "data"), sampling)
+            self.sampler = Sampler(dataset, options.batch_size, how, derive(seed, "data"), sampling)
+            self.batches = self.sampler
+        self.sequences_given: list[SequenceSampler] = []
         self._seed = seed
         self.updates: list[Update] = []
         self.trainers: dict[nn.Module, Trainer | None] = {}
@@ -79,7 +82,9 @@ class LearnJob(Job):
     def sequences(self, length: int, carry: bool = False, from_start: bool = False) -> Sequences:
         """As the contract says."""
         seed = derive(self._seed, "data")
-        return SequenceSampler(self.dataset, self.options.batch_size, length, seed, carry, from_start)
+        made = SequenceSampler(self.dataset, self.options.batch_size, length, seed, carry, from_start)
+        self.sequences_given.append(made)
+        return made
 
     def update(self, loss: LossFunction, trains: tuple[nn.Module, ...]) -> LossFunction:
         """As the contract says."""
@@ -111,6 +116,53 @@ class LearnJob(Job):
             if trainer:
                 trainer.share *= share
                 trainer.begin_again()
+
+    def owned(self) -> dict[str, Any]:
+        """What a strategy may hold that is the engine's own, by a name that is the same in every run."""
+        found: dict[str, Any] = {
+            "job": self, "options": self.options, "dataset": self.dataset, "labels": self.labels,
+            "noise": self.noise, "networks": self.networks, "batches": self.sampler,
+            "inputs": self.dataset.inputs, "targets": self.dataset.targets, "criterion": self._criterion,
+        }  # fmt: skip
+        for kind, several in (
+            ("network", self.networks), ("update", self.updates), ("sequences", self.sequences_given),
+        ):  # fmt: skip
+            found |= {f"{kind} {number}": one for number, one in enumerate(several)}
+        for number, network in enumerate(self.networks):
+            values = [*network.named_parameters(), *network.named_buffers()]
+            found |= {f"network {number}.{name}": value for name, value in values}
+            found |= {f"module {number}.{name}": module for name, module in network.named_modules() if name}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Streams of random numbers, places in the data, and what updates and trainers hold."""
+        return {
+            "noise": self.noise.get_state(),
+            "draws": self.dataset.draws_state(),
+            "batches": self.sampler and self.sampler.state_dict(),
+            "sequences": [made.state_dict() for made in self.sequences_given],
+            "updates": [update.state_dict() for update in self.updates],
+            "trainers": [trainer and trainer.state_dict() for trainer in self._trainers()],
+            "told": sorted(self._told),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the job whose state it is would; the strategy is set up."""
+        self.noise.set_state(state["noise"])
+        self.dataset.load_draws_state(state["draws"])
+        if self.sampler:
+            self.sampler.load_state_dict(state["batches"])
+        for kind, owners in (
+            ("sequences", self.sequences_given), ("updates", self.updates), ("trainers", self._trainers()),
+        ):  # fmt: skip
+            for owner, own in zip(owners, state[kind], strict=True):
+                if owner:
+                    owner.load_state_dict(own)
+        self._told.update(state["told"])
+
+    def _trainers(self) -> list[Trainer | None]:
+        """One for each network, in their order."""
+        return [self.trainers.get(network) for network in self.networks]
 
 
 class Rehearsal(Job):

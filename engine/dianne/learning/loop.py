@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
 import torch
 from pydantic import ValidationInfo, field_validator
@@ -112,6 +112,7 @@ class Loop:
         stop: asked before every iteration; a reason ends the loop.
         averages: moving averages of networks, by name.
         note: tells the user something.
+        boundary: called between two iterations, when all that happens is done.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Loop:
         stop: Callable[[], str],
         averages: Mapping[str, Average] | None = None,
         note: Callable[[str], None] = lambda _: None,
+        boundary: Callable[[], None] = lambda: None,
     ):
         self.strategy = strategy
         self.job = job
@@ -135,6 +137,7 @@ class Loop:
         self.stop = stop
         self.averages = averages or {}
         self.note = note
+        self.boundary = boundary
         self.retries = 0
         self.outcome = Outcome()
         self.good = GoodWeights(networks)
@@ -148,8 +151,9 @@ class Loop:
         Raises:
             DivergedError: a loss was not finite; the last good weights are stored.
         """
-        i, last = 0, self.options.max_iterations
+        i, last = self.outcome.iteration, self.options.max_iterations
         while i < last:
+            self.boundary()
             self.outcome.stopped = self.stop()
             if self.outcome.stopped:
                 break
@@ -170,6 +174,27 @@ class Loop:
             self._put()
         self.outcome.seconds = time.perf_counter() - self.begin
         return self.outcome
+
+    def state_dict(self) -> dict[str, Any]:
+        """How far it is, at a boundary."""
+        outcome = self.outcome
+        return {
+            "iteration": outcome.iteration,
+            "history": [asdict(report) for report in outcome.history],
+            "terms": dict(self.terms),
+            "retries": self.retries,
+            "stored": self.stored,
+            "good": self.good.state_dict(),
+            "seconds": time.perf_counter() - self.begin,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the loop whose state it is would."""
+        self.outcome.iteration = state["iteration"]
+        self.outcome.history = [Report(**report) for report in state["history"]]
+        self.terms, self.retries, self.stored = state["terms"], state["retries"], state["stored"]
+        self.good.load_state_dict(state["good"])
+        self.begin = time.perf_counter() - state["seconds"]
 
     def _finish_iteration(self, done: int, last: bool) -> None:
         self.outcome.iteration = done

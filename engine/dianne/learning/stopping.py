@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 from dianne.learning.strategy import Terms
 from dianne.options import FiniteFloat, NonNegativeFloat, NonNegativeInt, Options, PositiveInt
@@ -49,6 +51,15 @@ class BatchLosses:
         count = len(self.losses)
         return f"minibatchLossThreshold={self.threshold:g}: the last {count} losses average {mean:.4g}"
 
+    def state_dict(self) -> dict[str, Any]:
+        """The losses in the window."""
+        return {"losses": list(self.losses)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with these losses."""
+        self.losses.clear()
+        self.losses.extend(state["losses"])
+
 
 class Validations:
     """Watches the evaluations on the validation set.
@@ -87,3 +98,11 @@ class Validations:
                 return f"patience={patience}: the {last} not a number"
             return f"patience={patience}: the {last} no better than {self.best:.4g}"
         return ""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value, the last one, and how many came since the best."""
+        return {"best": self.best, "waited": self.waited, "last": self.last}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from these values."""
+        self.best, self.waited, self.last = state["best"], state["waited"], state["last"]

@@ -77,6 +77,15 @@ class Trainer:
             nn.utils.clip_grads_with_norm_(self.weights, self.options.clip_norm, norm)
         self.optimizer.step()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What decides the steps to come, besides weights and gradients."""
+        return {"optimizer": self.optimizer.state_dict(), "share": self.share, "rate": self.rate}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the trainer whose state it is would."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.share, self.rate = state["share"], state["rate"]
+
 
 class Average:
     """A moving average of a network's weights (Polyak and Juditsky 1992); it starts quickly.
@@ -107,6 +116,16 @@ class Average:
             return
         with torch.no_grad():
             torch._foreach_lerp_(self.averages, self.learned, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averages, and of how many steps."""
+        return {"steps": self.steps, "averages": self.averages}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the average whose state it is would."""
+        self.steps = state["steps"]
+        for own, value in zip(self.averages, state["averages"], strict=True):
+            own.copy_(value)
 
     def put_in(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights by name, with averages for those that learn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -55,6 +55,17 @@ class Update:
             for trainer in self.trainers:
                 trainer.step()
         return {name: term.detach() for name, term in terms.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of calls, and the gradients while they are being added up."""
+        waiting = self.calls % self.accumulate != 0
+        return {"calls": self.calls, "gradients": [weight.grad for weight in self.weights] if waiting else []}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as the update whose state it is would."""
+        self.calls = state["calls"]
+        for weight, gradient in zip(self.weights, state["gradients"], strict=False):
+            weight.grad = None if gradient is None else gradient.to(weight.device)
 
 
 def refuse_infinite(terms: Terms) -> None:

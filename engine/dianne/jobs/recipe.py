@@ -1,0 +1,123 @@
+"""Recipes: all that a job was made from, so that it can be made again when files have changed since.
+
+A recipe is written into every manifest and checkpoint of its job. It holds options as they were given, the
+texts of networks and dataset descriptor, the code of the strategy, seed, starting weights and threads.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dianne.binding import Given
+from dianne.errors import UsageError
+from dianne.jobs.learn import PreparedLearn, prepare
+from dianne.jobs.prepare import Recorded
+from dianne.workspace import Folder
+
+
+def recipe_of(
+    job: PreparedLearn, seed: int, starts: Mapping[str, str | None], best: Mapping[str, float], data: str
+) -> dict[str, Any]:
+    """The recipe of a job.
+
+    Args:
+        job: prepared.
+        seed: where its random numbers come from.
+        starts: by role, the manifest of the weights that a network starts from.
+        best: the best evaluation that the tag had before.
+        data: fingerprint of the data.
+    """
+    return {
+        "id": job.identifier,
+        "command": "learn",
+        "networks": [member.name for member in job.team],
+        "dataset": job.described.name,
+        "strategy": job.strategy.__name__,
+        "options": {key: _plain(value) for key, value in job.bound.given().items()},
+        "seed": seed,
+        "given": [
+            [key, _plain(value.value), value.origin, value.key_origin] for key, value in job.given.items()
+        ],
+        "texts": {
+            name: text
+            for network in job.networks.values()
+            for name, text in {network.name: network.file.document.text, **network.texts()}.items()
+        },
+        "descriptor": job.described.document.text,
+        "code": code_of(job.strategy, job.evaluation),
+        "starts": dict(starts),
+        "best": dict(best),
+        "data": data,
+        "threads": torch.get_num_threads(),
+        "device": "cpu",
+        "versions": versions(),
+    }
+
+
+def prepared(folder: Folder, recipe: Mapping[str, Any], **changes: Any) -> PreparedLearn:
+    """The job of a recipe; raises UsageError if something that it needs is gone.
+
+    Args:
+        folder: the workspace.
+        recipe: as `recipe_of` made it.
+        changes: options that count in place of those given.
+    """
+    given: dict[str, Any] = {
+        key: Given(value, origin, key_origin) for key, value, origin, key_origin in recipe["given"]
+    }
+    recorded = Recorded(recipe["texts"], recipe["descriptor"])
+    return prepare(folder, recipe["networks"], recipe["dataset"], {**given, **changes}, recorded)
+
+
+def code_of(*classes: type | None) -> dict[str, str]:
+    """The source files that make up some classes, by file name; the engine's own are left out."""
+    found = {}
+    for kind in (base for one in classes if one for base in one.__mro__):
+        own = not kind.__module__.startswith("dianne.") or kind.__module__.startswith("dianne.strategies.")
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        if own and file and file.endswith(".py") and kind.__module__ not in sys.stdlib_module_names:
+            found[Path(file).name] = Path(file).read_text(encoding="utf-8")
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Those of dianne, torch and Python."""
+    return {
+        "dianne": importlib.metadata.version("dianne"),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
+def check_data(recipe: Mapping[str, Any], now: str) -> None:
+    """Raise UsageError if the data have another fingerprint than when the job began."""
+    if recipe["data"] != now:
+        raise UsageError(
+            f"the data of {recipe['dataset']} changed since the job {recipe['id']} began: their fingerprint "
+            f"was {recipe['data']}, and is {now}; bring the old files back, or start a new job"
+        )
+
+
+def other_versions(recipe: Mapping[str, Any]) -> list[str]:
+    """What is of another version than when the job began, in words."""
+    then, now = recipe["versions"], versions()
+    return [f"{name} {then[name]} then, {now[name]} now" for name in then if then[name] != now.get(name)]
+
+
+def other_code(recipe: Mapping[str, Any], job: PreparedLearn) -> list[str]:
+    """The source files of the strategy and its evaluation that are others than when the job began."""
+    then, now = recipe["code"], code_of(job.strategy, job.evaluation)
+    return sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))  # as a user writes it
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
