@@ -65,7 +65,7 @@ def prepare(
 
 def find(folder: Folder, job: str) -> str:
     """The identifier of a job that has checkpoints; raises UsageError as `prepare`."""
-    known = [path.name for path in _kept(folder)]
+    known = [path.name for path in kept(folder)]
     network, colon, tag = job.partition(":")
     if colon:
         maker = str(Store(folder.models).manifest(network, tag).job.get("id", ""))
@@ -83,13 +83,13 @@ def find(folder: Folder, job: str) -> str:
 
 def _newest(folder: Folder) -> str:
     """The job that was interrupted last."""
-    for path in sorted(_kept(folder), key=_written, reverse=True):
+    for path in sorted(kept(folder), key=_written, reverse=True):
         if not lock.held(folder, path.name) and not read(path).finished:
             return path.name
     raise UsageError(f"no job in {_jobs(folder)}/ was interrupted; all are finished, or running")
 
 
-def _kept(folder: Folder) -> list[Path]:
+def kept(folder: Folder) -> list[Path]:
     """The folders of jobs that have checkpoints."""
     jobs = folder.state / "jobs"
     return sorted({path.parent for name in (NEWEST, PREVIOUS) for path in jobs.glob(f"*/{name}")})
