@@ -14,8 +14,11 @@ from dianne.errors import UsageError, suggest
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate as evaluate_job
 from dianne.jobs import learn as learn_job
+from dianne.jobs import rerun as rerun_job
+from dianne.jobs import resume as resume_job
 from dianne.jobs.learn_run import LearnRun
 from dianne.jobs.prepare import Member, module_keys, parameters_of, resolve_networks
+from dianne.jobs.rerun import Rerun
 from dianne.network.file import read
 from dianne.network.library import Library
 from dianne.network.network import Network
@@ -61,6 +64,35 @@ class Workspace:
         """
         job = learn_job.prepare(self.folder, networks, dataset, options)
         return LearnRun(job, watcher or learn_job.LearnWatcher(), stop).run()
+
+    def resume(
+        self,
+        job: str | None = None,
+        watcher: learn_job.LearnWatcher | None = None,
+        stop: Callable[[], str] = lambda: "",
+    ) -> learn_job.LearnResult:
+        """Go on with a job that was interrupted; it ends with the same bits as one that never was.
+
+        Args:
+            job: an identifier, the beginning of only one, or "NETWORK:TAG"; the newest if left out.
+            watcher: is told how it goes.
+            stop: as for `learn`.
+
+        Raises:
+            DianneError: there is no such job, it runs, is finished, or cannot be the same any more.
+        """
+        return resume_job.prepare(self.folder, job, watcher, stop).run()
+
+    def rerun(
+        self, weights: str, tag: str | None = None, watcher: learn_job.LearnWatcher | None = None
+    ) -> Rerun:
+        """Do the job again that made some weights ("NETWORK:TAG"), and compare what it gives.
+
+        Raises:
+            DianneError: there are no such weights, or their job cannot be done again.
+        """
+        again = rerun_job.prepare(self.folder, weights, tag)
+        return rerun_job.run(again, watcher or learn_job.LearnWatcher())
 
     def evaluate(self, networks: str | Iterable[str], dataset: str, **options: Any) -> Evaluation:
         """Judge stored networks on a dataset; options as on the command line, `tag` among them.

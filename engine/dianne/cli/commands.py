@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 import dianne
-from dianne.cli.console import row, say, show, show_json, show_table, stream, table
+from dianne.cli.console import row, show, show_json, show_table, stream, table
 from dianne.cli.dataset import dataset
+from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.plot import plot
+from dianne.cli.resume import rerun, resume
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
 
@@ -35,6 +34,8 @@ def cli() -> None:
 
 cli.add_command(plot)
 cli.add_command(dataset)
+cli.add_command(resume)
+cli.add_command(rerun)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -67,47 +68,10 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
         team = ", ".join(f"{member.name} ({member.role})" for member in job.team)
         _show_settings(f"learn {team} on {dataset} with {job.strategy.__name__}", job, as_json)
         return 0
-    with Screen() as screen, _stop_on_signals() as (stop, code):
+    with Screen() as screen, stop_on_signals() as (stop, code):
         result = LearnRun(job, screen, stop).run()
-    if as_json:
-        show_json({
-            "job": result.job, "tag": result.tag, "networks": result.networks,
-            "iterations": result.iterations, "loss": result.loss, "seconds": round(result.seconds, 3),
-            "stopped": result.stopped,
-            "validations": {n: found.metrics for n, found in result.validations.items()},
-        })  # fmt: skip
-        return code()
-    if result.stopped:
-        say(f"stopped by {result.stopped}")
-    if result.iterations:
-        stored = " and ".join(f"{name}:{result.tag}" for name in result.networks)
-        speed = result.seconds / result.iterations * 1000
-        took = f"{result.iterations:,} iterations in {result.seconds:.1f} s, {speed:.1f} ms each"
-        show(f"stored {stored} after {took}")
-        show("  ".join(f"{name} {value:.5g}" for name, value in result.loss.items()))
+    show_learned(result, as_json)
     return code()
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[tuple[Callable[[], str], Callable[[], int]]]:
-    """Let the first Ctrl-C (or SIGTERM) end a job after its iteration; a second one ends it at once."""
-    received: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        say("stopping after this iteration; once more to stop at once")
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield (
-            lambda: signal.Signals(received[0]).name if received else "",
-            lambda: 128 + received[0] if received else 0,
-        )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @cli.command()

@@ -47,6 +47,7 @@ class LearnRun:
         stop: asked before every iteration; a reason ends the job, its weights stored.
         known: where the job stood, for one that goes on; without a state only what it started from, for one
             that is done again.
+        until: iterations after which it ends, if before its own end.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class LearnRun:
         watcher: LearnWatcher,
         stop: Callable[[], str] = lambda: "",
         known: Checkpoint | None = None,
+        until: int | None = None,
     ):
         self.job = job
         self.watcher = watcher
         self.stop = stop
         self.known = known
+        self.until = until
         self.store = Store(job.folder.models)
         chosen = known.recipe["seed"] if known else job.options.seed
         self.seed: int = new_seed() if chosen is None else chosen
@@ -237,6 +240,8 @@ class LearnRun:
         if reason:  # from outside: what is stored now is no step of the job, so the checkpoint comes first
             self.interrupted = True
             self.keeper.offer(self.loop.outcome.iteration, self._state_dict, now=True)
+        elif self.loop.outcome.iteration == self.until:
+            reason = f"reaching iteration {self.until:,}"
         return reason or self.losses.reason() or found
 
     def _boundary(self) -> None:

@@ -43,6 +43,9 @@ class Recorder:
         self.broken = False
         self.waiting: list[str] = []
         self._write("job.json", "w", json.dumps(job, indent=1, default=str) + "\n")
+        written = _read(self.path / "progress.jsonl")
+        if torn := written.rpartition("\n")[2]:  # the job was killed while it wrote a line
+            self._write("progress.jsonl", "w", written[: -len(torn)])
 
     def tick(self, iteration: int, seconds: float, terms: Terms) -> None:
         """Note an iteration, if it is one of those that are written down."""

@@ -23,7 +23,7 @@ from dianne.store import Store
 from dianne.workspace import Folder
 
 ITERATIONS, KILLS = 300, 5
-INTERVAL = 0.05  # seconds between checkpoints, so that most kills have a new one to go on from
+CHECKPOINTS = 8  # between two kills, so that most have a new one to go on from
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,7 @@ def selftest(
     Raises:
         DianneError: the job cannot be prepared, or fails.
     """
-    fixed = {
-        "maxIterations": ITERATIONS,
-        "tag": "selftest",
-        "seed": new_seed(),
-        "checkpointInterval": INTERVAL,
-    }
-    chosen = {**fixed, **options}
+    chosen = {"maxIterations": ITERATIONS, "tag": "selftest", "seed": new_seed(), **options}
     job = prepare(folder, networks, dataset, chosen)
     words = f"{', '.join(job.networks)} on {dataset} with {job.strategy.__name__}"
     proof = Proof(words, job.options.max_iterations)
@@ -112,10 +106,11 @@ def selftest(
         attempt = _Attempt((whole, networks, dataset, chosen))
         proof.seconds = attempt.finish()
         told(f"the same, killed {kills} times")
-        shortest = proof.seconds / max(kills, 1)
+        usual = proof.seconds / kills  # between two kills
+        chosen["checkpointInterval"] = usual / CHECKPOINTS
         while len(proof.kills) < kills:
             attempt = _Attempt((killed, networks, dataset, chosen))
-            if attempt.kill_after(random.uniform(0, 1.5 * shortest)):
+            if attempt.kill_after(random.uniform(0, 1.5 * usual)):
                 break
             proof.kills.append(_stands_at(killed))
             told(f"killed; {_words(proof.kills[-1])}")

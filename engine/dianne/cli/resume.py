@@ -1,0 +1,106 @@
+"""The commands that do a job's rest, or the job again."""
+
+from __future__ import annotations
+
+import click
+
+from dianne.cli.console import row, say, show, show_json, show_table, table
+from dianne.cli.learned import as_values, show_learned, stop_on_signals
+from dianne.cli.words import here, split, takes
+from dianne.errors import UsageError
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@click.command()
+@takes("[JOB] | --selftest NETWORKS DATASET [KEY=VALUE]...")
+@click.option("--selftest", "as_test", is_flag=True, help="Kill a job again and again, and compare.")
+@click.option("--kills", type=click.IntRange(1), default=5, show_default=True, help="Kills of the self-test.")
+@_json
+def resume(words: tuple[str, ...], as_test: bool, kills: int, as_json: bool) -> int:
+    """Go on with a job that was interrupted; it ends with the same bits as one that never was.
+
+    \b
+      dianne resume                  the newest one
+      dianne resume 3f2a             by its identifier, or the beginning of it
+      dianne resume Encoder:vae      the job that made these weights
+      dianne resume --selftest MLP MNIST batchSize=64
+    """
+    if as_test:
+        return _selftest(words, kills, as_json)
+    plain, options = split(words, "JOB", optional=1)
+    if options:
+        raise UsageError("a job goes on with the options that it began with; leave options out")
+    from dianne.cli.progress import Screen
+    from dianne.jobs.resume import prepare
+
+    with Screen() as screen, stop_on_signals() as (stop, code):
+        result = prepare(here(), plain[0] if plain else None, screen, stop).run()
+    show_learned(result, as_json)
+    return code()
+
+
+def _selftest(words: tuple[str, ...], kills: int, as_json: bool) -> int:
+    (networks, dataset), options = split(words, "NETWORKS", "DATASET")
+    from dianne.jobs.selftest import selftest
+
+    proof = selftest(here(), networks, dataset, options, kills, say)
+    if as_json:
+        show_json({
+            "job": proof.job, "iterations": proof.iterations, "kills": proof.kills, "same": proof.same,
+            "differences": proof.differences,
+        })  # fmt: skip
+        return 0 if proof.fine else 1
+    made = table("weights", "killed and resumed", "first difference")
+    for name, same in proof.same.items():
+        row(made, name, "the same bits" if same else "other bits", proof.differences.get(name))
+    show_table(made)
+    times = "once" if len(proof.kills) == 1 else f"{len(proof.kills)} times"
+    show(f"{proof.iterations:,} iterations, killed {times}")
+    return 0 if proof.fine else 1
+
+
+@click.command()
+@takes("NETWORK:TAG [tag=TAG]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@_json
+def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+    """Do the job again that made some weights, and compare.
+
+    \b
+      dianne rerun Encoder:vae
+    """
+    (weights,), options = split(words, "NETWORK:TAG")
+    unknown = [key for key in options if key != "tag"]
+    if unknown:
+        raise UsageError(f"a job is done again with its own options; leave {', '.join(unknown)} out")
+    from dianne.cli.progress import Screen
+    from dianne.jobs.rerun import prepare, run
+
+    again = prepare(here(), weights, options.get("tag"))
+    if dry_run:
+        job = again.manifest.job
+        given = " ".join(f"{key}={value}" for key, value, *_ in job["given"] if key != "tag")
+        show(
+            f"learn {','.join(job['networks'])} {job['dataset']} {given} seed={job['seed']}".replace(
+                "  ", " "
+            )
+        )
+        show(f"{again.iterations:,} iterations, stored under {again.job.tag}")
+        for reason in again.reasons:
+            show(f"its bits may differ: {reason}")
+        return 0
+    with Screen() as screen, stop_on_signals() as (stop, code):
+        run(again, screen, stop)
+    assert again.result is not None
+    if as_json:
+        show_json({**as_values(again.result), "same": again.same, "reasons": again.reasons})
+        return code() or int(not all(again.same.values()))
+    for name, same in again.same.items():
+        show(
+            f"{name}:{again.job.tag} and {name}:{again.tag} have {'the same bits' if same else 'other bits'}"
+        )
+    if not all(again.same.values()):
+        for reason in again.reasons or ["nothing that was written down differs; another kind of machine?"]:
+            show(f"  {reason}")
+    return code() or int(not all(again.same.values()))
