@@ -1,9 +1,7 @@
 """Jobs on the command line: stopped, resumed, done again."""
 
-import json
 import signal
 import subprocess
-import time
 
 from command import DIANNE
 
@@ -27,22 +25,18 @@ def test_a_job_is_stopped_resumed_and_done_again(run, folder):
     command = [str(DIANNE), "learn", *JOB.split(), "tag=t", "maxIterations=100000", "traceInterval=100"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        while "iteration 100/" not in process.stderr.readline():
-            pass
+        next(line for line in process.stderr if line.startswith("iteration 100/"))
         process.send_signal(signal.SIGTERM)
         process.stderr.read()
         assert process.wait() == 128 + signal.SIGTERM
     (job,) = (path.name for path in (folder / ".dianne" / "jobs").iterdir())
     fault = run("dianne resume maxIterations=3", code=2)
     assert fault.stderr == ("error: a job goes on with the options that it began with; leave options out\n")
-    done = json.loads(run("dianne tags Net --json").stdout)
     with subprocess.Popen([str(DIANNE), "resume", job[:5]], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("learning Net on Small")
         assert process.stderr.readline().startswith("going on after ")
-        time.sleep(0.2)
         process.kill()
-    assert json.loads(run("dianne tags Net --json").stdout) == done
     run(f"dianne learn {JOB} tag=short maxIterations=200")
     again = run("dianne rerun Net:short")
     assert again.stdout == "Net:rerun-short and Net:short have the same bits\n"
