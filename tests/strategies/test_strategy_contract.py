@@ -256,6 +256,15 @@ def test_the_same_seed_gives_the_same_bits(name, workspace):
 
 
 @every_learner
+def test_a_job_that_was_interrupted_goes_on_with_the_same_bits(name, workspace):
+    learn(workspace, name, tag="whole", maxIterations=5)
+    stops = iter(["", "", "SIGTERM"])
+    assert learn(workspace, name, tag="cut", maxIterations=5, stop=lambda: next(stops)).iterations == 2
+    assert workspace.resume().iterations == 5
+    assert stored(workspace, name, "cut") == stored(workspace, name, "whole")
+
+
+@every_learner
 def test_another_seed_gives_other_numbers(name, workspace):
     first, second = (learn(workspace, name, tag=f"seed-{seed}", seed=seed) for seed in (1, 2))
     assert first.loss != second.loss

@@ -24,6 +24,7 @@ from dianne.workspace import Folder
 
 ITERATIONS, KILLS = 300, 5
 CHECKPOINTS = 8  # between two kills, so that most have a new one to go on from
+PRELOAD = ["dianne.jobs.resume", "torch._dynamo"]  # imported once for all processes
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class _Attempt:
 
     def __init__(self, job: tuple[Aside, str, str, Mapping[str, Any]]):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])  # torch is imported once for all attempts
+        context.set_forkserver_preload(PRELOAD)
         self.ours, theirs = context.Pipe(duplex=False)
         self.process = context.Process(target=_attempt, args=(*job, theirs))
         self.process.start()
