@@ -320,7 +320,14 @@ def stop(words: tuple[str, ...], as_json: bool) -> None:
     """
     queue = _queue()
     names = list(words) or [job.id for job in queue.jobs("running")]
-    stopped = [queue.stop(name) for name in names]
+    stopped = []
+    for name in names:
+        try:
+            stopped.append(queue.stop(name))
+        except UsageError as error:
+            if words:
+                raise
+            say(str(error))  # it has ended meanwhile, or is not to be stopped from here
     if as_json:
         show_json([job.id for job in stopped])
         return
