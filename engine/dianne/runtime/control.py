@@ -160,6 +160,9 @@ def stop(folder: Folder) -> Status:
     until = time.monotonic() + SOON
     while time.monotonic() < until:
         if status(folder) is None:
+            for process in _started:
+                if process.pid == found.pid:
+                    process.wait(SOON)
             return found
         time.sleep(0.05)
     raise DianneError(
