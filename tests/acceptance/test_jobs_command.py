@@ -60,12 +60,12 @@ def test_a_job_is_submitted_followed_and_submitted_again(run: Run, folder: Path)
     listed = json.loads(run("dianne jobs --json").stdout)
     assert [job["id"] for job in listed] == [first, second[1], judged]
     assert [job["options"].get("learningRate") for job in listed] == ["0.01", "0.1", None]
-    rows = [line.split() for line in run("dianne jobs").stdout.splitlines()]
-    assert rows[0][:6] == ["job", "kind", "networks", "dataset", "tag", "status"]
-    assert [row[:6] for row in rows[1:]] == [
-        [first, "learn", "MLP", "Digits", "t", "finished"],
-        [second[1], "learn", "MLP", "Digits", "u", "finished"],
-        [judged, "evaluate", "MLP", "Digits", "u", "finished"],
+    rows = [" ".join(line.split()) for line in run("dianne jobs").stdout.splitlines()]
+    assert rows[0] == "job what tag status done value took"
+    assert [row.split("%")[0] for row in rows[1:]] == [
+        f"{first[:8]} learn MLP on Digits t finished 100",
+        f"{second[1][:8]} learn MLP on Digits u finished 100",
+        f"{judged[:8]} evaluate MLP on Digits u finished 100",
     ]
     assert len(run("dianne finished n=2").stdout.splitlines()) == 3
     assert run("dianne queued").stderr == run("dianne running").stderr == "no such jobs in this workspace\n"

@@ -14,13 +14,17 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 
 @click.command()
 @takes("INSTANCE")
-def undeploy(words: tuple[str, ...]) -> None:
+@_json
+def undeploy(words: tuple[str, ...], as_json: bool) -> None:
     """Forget a deployed network; its weights stay."""
     (name,), _ = split(words, "INSTANCE")
     from dianne.runtime.deployments import undeploy as forget
 
     forget(here(), name)
-    show(f"undeployed {name}")
+    if as_json:
+        show_json({"instance": name})
+    else:
+        show(f"undeployed {name}")
 
 
 @click.command("list")

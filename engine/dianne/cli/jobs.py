@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dianne.jobs.queue import Queue
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+_SHORT = 8  # characters of an identifier that lists show; a beginning is enough everywhere
 _NEWEST = 20  # jobs that are over, of the list of all
 
 
@@ -137,15 +138,13 @@ def _show_jobs(found: list[Entry], as_json: bool) -> None:
     if not found:
         say("no such jobs in this workspace")
         return
-    made = table(
-        "job", "kind", "networks", "dataset", "tag", "status", "done", "value", "took", "began (UTC)",
-        right=("done", "took"),
-    )  # fmt: skip
+    made = table("job", "what", "tag", "status", "done", "value", "took", right=("done", "took"))
+    for column in made.columns:
+        column.no_wrap = column.header != "what"
     for job in found:
-        row(
-            made, job.id, job.kind, ",".join(job.networks), job.dataset, job.tag or "", job.status,
-            _done(job), _value(job), _took(job), _when(job.started),
-        )  # fmt: skip
+        what = f"{job.kind} {','.join(job.networks)} on {job.dataset}"
+        share = f"{job.iteration / job.total:.0%}" if job.total else ""
+        row(made, job.id[:_SHORT], what, job.tag, job.status, share, _value(job), _took(job))
     show_table(made)
 
 
@@ -320,7 +319,14 @@ def stop(words: tuple[str, ...], as_json: bool) -> None:
     """
     queue = _queue()
     names = list(words) or [job.id for job in queue.jobs("running")]
-    stopped = [queue.stop(name) for name in names]
+    stopped = []
+    for name in names:
+        try:
+            stopped.append(queue.stop(name))
+        except UsageError as error:
+            if words:
+                raise
+            say(str(error))  # it has ended meanwhile, or is not to be stopped from here
     if as_json:
         show_json([job.id for job in stopped])
         return

@@ -7,8 +7,9 @@ import time
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from dianne.cli.console import say, talk
-from dianne.jobs.entry import Entry
+from dianne.jobs.entry import WAITING, Entry
 from dianne.jobs.queue import Queue
+from dianne.runtime import control
 
 _GLANCE = 0.2  # seconds between looks
 _LINE = 5.0  # seconds between plain lines
@@ -18,6 +19,8 @@ def follow(queue: Queue, name: str) -> Entry:
     """Show how a job goes until it is over; returns it as it is then."""
     job = queue.get(name)
     say(f"{job.kind} {', '.join(job.networks)} on {job.dataset} with {job.strategy}, tag {job.tag}")
+    if job.status == WAITING and control.status(queue.folder) is None:
+        say("no runtime works the queue; start one with: dianne serve")
     shown = _Bar() if talk.is_terminal else _Lines()
     try:
         while not job.over:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,18 +106,6 @@ class SequenceSampler(Feed, Sequences):
             self.starts = first + torch.arange(self.batch_size) * track
         self.left -= 1
         return self.starts
-
-    def state_dict(self) -> dict[str, Any]:
-        """What decides the sequences to come: where tracks are, random numbers, and the draws of adapters."""
-        order = {"generator": self.generator.get_state(), "starts": self.starts, "left": self.left}
-        return {"order": order, "draws": self.dataset.draws_state()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Give the sequences that the sampler whose state it is would have given next."""
-        order = state["order"]
-        self.generator.set_state(order["generator"])
-        self.starts, self.left = order["starts"], order["left"]
-        self.dataset.load_draws_state(state["draws"])
 
     def _random(self, last: int, count: int) -> Tensor:
         """(count,) from 0 to `last`, which is included."""

@@ -11,8 +11,11 @@ import torch
 
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate, learn, resume
+from dianne.jobs.checkpoint import read
 from dianne.jobs.entry import Entry
+from dianne.jobs.keeper import place_of
 from dianne.jobs.learn_run import LearnRun
+from dianne.jobs.queue import Queue, end
 from dianne.learning.loop import Report
 from dianne.workspace import Folder
 
@@ -34,8 +37,8 @@ def work(folder: Folder, job: Entry, stop: Callable[[], str]) -> None:
     options = {**job.options, "strategy": job.strategy}
     lines = Lines()
     if job.kind == "learn":
-        if any(path.name == job.id for path in resume.kept(folder)):
-            resume.prepare(folder, job.id, lines, stop).run()
+        if place_of(folder, job.id) in resume.kept(folder):
+            _go_on(folder, job, lines, stop)
             return
         prepared = learn.prepare(folder, job.networks, job.dataset, options)
         LearnRun(dataclasses.replace(prepared, identifier=job.id), lines, stop).run()
@@ -43,6 +46,15 @@ def work(folder: Folder, job: Entry, stop: Callable[[], str]) -> None:
     judged = evaluate.prepare(folder, job.networks, job.dataset, options)
     found = evaluate.run(dataclasses.replace(judged, identifier=job.id), lines.fetching, note=lines.note)
     say(json.dumps(found.metrics))
+
+
+def _go_on(folder: Folder, job: Entry, lines: Lines, stop: Callable[[], str]) -> None:
+    """The rest of a job that was interrupted."""
+    if read(place_of(folder, job.id), lines.note).finished:  # killed when all was stored, but this
+        with Queue(folder).database.writing() as session:
+            end(session, job.id, "finished", "finished")
+    else:
+        resume.prepare(folder, job.id, lines, stop).run()
 
 
 class Lines(learn.LearnWatcher):

@@ -87,6 +87,7 @@ def _alone(folder: Folder, room: Room) -> Iterator[None]:
         os.truncate(handle, 0)
         os.write(handle, json.dumps(asdict(about)).encode())
         yield
+        os.truncate(handle, 0)
     finally:
         os.close(handle)
 
@@ -110,6 +111,7 @@ def serve(folder: Folder, capacity: Capacity, say: Callable[[str], None]) -> Non
         with _alone(folder, room):
             say(f"working the queue of {folder.root.absolute()} with {room}")
             Runtime(folder, room, say).run()
+            say("ended; jobs that run go on")
     except OSError as error:
         raise DianneError(f"{display(folder.state)}: cannot be written: {error.strerror}") from error
 
@@ -158,6 +160,9 @@ def stop(folder: Folder) -> Status:
     until = time.monotonic() + SOON
     while time.monotonic() < until:
         if status(folder) is None:
+            for process in _started:
+                if process.pid == found.pid:
+                    process.wait(SOON)
             return found
         time.sleep(0.05)
     raise DianneError(

@@ -87,16 +87,17 @@ class Runtime:
 
     def _start(self) -> None:
         """Start what waits, as far as there is room."""
-        waiting = [job for job in self.queue.jobs(WAITING) if job.id not in self.workers]
-        for job in waiting:
-            if not self.room.holds(_need(job)):
+        waiting: dict[str, Entry] = {}
+        running = self._running()
+        for job in self.queue.jobs(WAITING):
+            if job.id in self.workers:
+                running.append(job)  # its worker has not come so far
+            elif self.room.holds(_need(job)):
+                waiting[job.id] = job
+            else:
                 self._fail(job, f"it takes more than this runtime may use ({self.room})")
-        begun = [job for job in self.queue.jobs(WAITING) if job.id in self.workers]
-        running = [_need(job) for job in (*self._running(), *begun)]
-        fitting = [_need(job) for job in waiting if self.room.holds(_need(job))]
-        jobs = {job.id: job for job in waiting}
-        for need in choose(fitting, running, self.room):
-            self._spawn(jobs[need.job], need)
+        for need in choose(map(_need, waiting.values()), map(_need, running), self.room):
+            self._spawn(waiting[need.job], need)
 
     def _spawn(self, job: Entry, need: Need) -> None:
         """Start the worker of a job, in a session of its own: signals to this process are not for it."""
@@ -125,10 +126,10 @@ class Runtime:
             code = worker.poll()
             if code is None:
                 continue
+            del self.workers[identifier]
             job = self.queue.get(identifier)
             if job.status in (RUNNING, "interrupted") or (job.status == WAITING and code):
                 self._bury(job, code)
-            del self.workers[identifier]
             self.say(f"{identifier} {self.queue.get(identifier).status}")
 
     def _bury(self, job: Entry, code: int) -> None:
