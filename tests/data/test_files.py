@@ -45,6 +45,7 @@ class Answer:
         ranges: whether it gives parts of the file.
         cut: the connection ends after so many bytes.
         pause: waited for in the middle of the file, so long as nobody breaks it.
+        to: the address that it sends to instead.
     """
 
     content: bytes = b""
@@ -52,6 +53,7 @@ class Answer:
     ranges: bool = True
     cut: int | None = None
     pause: threading.Barrier | None = None
+    to: str = ""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -61,9 +63,13 @@ class Handler(BaseHTTPRequestHandler):
         if answer.ranges and status == 200 and "Range" in self.headers:
             start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
             status = 206 if start < len(content) else 416
+        if answer.to:
+            status, content = 302, b""
         body = content[start:]
         self.server.answered.append((self.path, status, len(body)))
         self.send_response(status)
+        if answer.to:
+            self.send_header("Location", answer.to)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         body = body[: answer.cut]
@@ -239,6 +245,34 @@ def test_when_all_mirrors_fail_the_message_says_what_each_one_did(server, closed
         f"    {cut}: the connection broke off after 1,000 of {len(PACKED):,} bytes"
     )
     assert cached() == [str(PART)]
+
+
+def test_a_mirror_may_send_to_another_place(server):
+    url = server.add("first.gz", to=server.add("second.gz", PACKED))
+    fetch(source(url), TARGET)
+    assert TARGET.read_bytes() == PACKED
+    assert server.answered == [("/first.gz", 302, 0), ("/second.gz", 200, len(PACKED))]
+
+
+def test_a_download_goes_on_where_a_mirror_sends_it(server):
+    written(PART, PACKED[:150_000])
+    url = server.add("first.gz", to=server.add("second.gz", PACKED))
+    fetch(source(url), TARGET)
+    assert TARGET.read_bytes() == PACKED
+    assert server.answered[1:] == [("/second.gz", 206, len(PACKED) - 150_000)]
+
+
+def test_a_mirror_that_sends_in_circles_or_to_files_here_is_given_up(server):
+    written("images.gz", PACKED)
+    circle = server.add("circle.gz", to="/circle.gz")
+    here = server.add("here.gz", to=Path("images.gz").resolve().as_uri())
+    other = server.add("other.gz", to=server.add("gone.gz", status=404))
+    assert failure(fetch, source(circle, here, other), TARGET) == (
+        f"{circle}: the server sends in circles, or to what is no web address\n"
+        f"    {here}: the server sends in circles, or to what is no web address\n"
+        f"    {other}: the server answered 404 Not Found"
+    )
+    assert cached() == []
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
+from dianne.data import mapping
 from dianne.data.adapter_options import AdapterOptions
 from dianne.data.adapters.stack import adapted, statistics_of
 from dianne.data.dataset import Dataset
@@ -32,6 +33,7 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIANNE_DATASETS", "")
     monkeypatch.setenv("DIANNE_CACHE", "cache")
+    monkeypatch.setattr(mapping, "SETTLED", 0)
     Path("datasets").mkdir()
 
 

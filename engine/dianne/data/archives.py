@@ -55,7 +55,7 @@ def read_members(
     """
     for name, size, content in members(path, wanted):
         admit(name, size)
-        with _located(path):
+        with located(path):
             data = content.read(size)
         if len(data) < size:
             raise _cut(path, f"{name} ends after {len(data):,} of {size:,} bytes")
@@ -68,14 +68,15 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Members:
     Raises:
         DataError: it is no whole archive; a file in it is too large, a link, or leaves the archive's folder.
     """
-    with _located(path), path.open("rb") as file:
+    with located(path), path.open("rb") as file:
         inside = _in_zip if file.read(4) in (b"PK\3\4", b"PK\5\6") else _in_tar
         file.seek(0)
         yield from inside(file, path, wanted)
 
 
 @contextmanager
-def _located(path: Path) -> Iterator[None]:
+def located(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with the content of an archive becomes a DataError that names it."""
     try:
         yield
     except _FAULTS as error:

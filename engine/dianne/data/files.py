@@ -369,6 +369,9 @@ def _fetch_from(url: str, source: Source, part: Path, progress: Progress | None)
             _download(url, part, progress)
             fault = _wrong_with(part, url, source)
     except urllib.error.HTTPError as error:
+        error.close()
+        if 300 <= error.code < 400:  # urllib gave up following it
+            return "the server sends in circles, or to what is no web address"
         return f"the server answered {error.code} {error.reason}"
     except urllib.error.URLError as error:
         return _reason(error.reason)

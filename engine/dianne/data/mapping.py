@@ -8,6 +8,7 @@ import json
 import mmap
 import os
 import shutil
+import time
 import weakref
 import zlib
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from dianne.data.archives import holds, members
+from dianne.data.archives import holds, located, members
 from dianne.data.descriptor import Described
 from dianne.data.files import (
     DataError,
@@ -30,7 +31,7 @@ from dianne.data.files import (
     found,
 )
 from dianne.data.memory import limit_of
-from dianne.data.remember import remembered
+from dianne.data.remember import SETTLED, remembered
 from dianne.document import display
 from dianne.workspace import Folder
 
@@ -46,6 +47,20 @@ def identity_of(path: Path) -> str:
 def _stamp(path: Path, about: os.stat_result) -> tuple[str, int]:
     text = f"{path.resolve()} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
     return text, max(about.st_mtime_ns, about.st_ctime_ns)
+
+
+class CacheError(DataError):
+    """The cache has no room for a file, or cannot be written."""
+
+
+def settle(changed: int) -> None:
+    """Wait until a file's next change would show in its times: the clock has ticked since the last one.
+
+    What is found out about a file, or made from it, is kept for as long as these stay the same.
+    """
+    wait = (changed + SETTLED - time.time_ns()) / 1e9
+    if 0 < wait <= SETTLED / 1e9:
+        time.sleep(wait)
 
 
 class MappedFile:
@@ -128,6 +143,7 @@ def mapped(
 
 def _mapped(described: Described, name: str, path: Path) -> Blob:
     archive, inside = holds(name)
+    settle(_stamp(path, path.stat())[1])
     if inside:
         _once(described, archive, path, lambda: check_archive(described, archive, path))
         path = converted(f"{identity_of(path)} {inside}", lambda part: _extract(path, inside, part))
@@ -162,7 +178,12 @@ def _unpack(path: Path, part: Path) -> None:
 def _extract(path: Path, inside: str, part: Path) -> None:
     for _, size, content in members(path, inside.__eq__):
         with part.open("wb") as file:
-            shutil.copyfileobj(content, file, _CHUNK)
+            while True:
+                with located(path):
+                    chunk = content.read(_CHUNK)
+                if not chunk:
+                    break
+                file.write(chunk)
         if part.stat().st_size < size:
             raise DataError(f"{display(path)}: is cut off or no archive ({inside} is not whole); delete it")
     if not part.exists():
@@ -196,7 +217,8 @@ def converted(identity: str, write: Callable[[Path], None]) -> Path:
         write: writes the file to a path; it is put in its place once it is whole.
 
     Raises:
-        DataError: what it is made from is spoilt, or it cannot be written.
+        DataError: what it is made from is spoilt.
+        CacheError: it cannot be written.
     """
     path = conversion(identity)
     if path.is_file():
@@ -214,7 +236,7 @@ def converted(identity: str, write: Callable[[Path], None]) -> Path:
             f"{display(Path(source))}: is cut off or no gzip file ({error}); delete it"
         ) from error
     except OSError as error:
-        raise DataError(
+        raise CacheError(
             f"{display(path.parent)}: cannot be written: {error.strerror or error}; name another folder in "
             "DIANNE_CACHE"
         ) from error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dianne.data.files import cache
 
-_SETTLED = 2_000_000_000  # ns; the coarsest clock of a file system in use has ticks of 2 seconds
+SETTLED = 2_000_000_000  # ns; the coarsest clock of a file system in use has ticks of 2 seconds
 _FOLDER = ".remembered"
 
 
@@ -35,7 +35,7 @@ def remembered(what: str, identity: str, find: Callable[[], str], changed: int =
         pass
     begun = time.time_ns()
     answer = find()
-    if begun - changed > _SETTLED:
+    if begun - changed > SETTLED:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{path.name}.{os.getpid()}")

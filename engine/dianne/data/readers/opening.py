@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from dianne.data.descriptor import Described
 from dianne.data.files import DataError, Progress, TooLargeError, contents
-from dianne.data.mapping import Blob, MappedFile, mapped
+from dianne.data.mapping import Blob, CacheError, MappedFile, converted, mapped
 from dianne.data.memory import shown
 from dianne.data.rows import Array, InFiles, Samples, in_memory
 from dianne.workspace import Folder
@@ -81,8 +83,22 @@ class Opening:
         return torch.from_numpy(whole.astype(whole.dtype.newbyteorder("="), copy=False)).to(dtype)
 
     def copied(self, array: Array, blob: Blob) -> Array:
-        """An array over a file, in memory; read in parts."""
-        return in_memory(self.joined([array], [blob])).numpy() if len(array) else array
+        """An array over a file, in memory; of values that stand far apart there is a copy in the cache."""
+        if not len(array):
+            return array
+        values = self.joined([array], [blob])
+        if isinstance(values, InFiles) and not array.flags.c_contiguous:
+            with suppress(CacheError):
+                path = converted(f"{values.identity()} values", lambda part: _copy(values, part))
+                copy: Array = np.fromfile(path, array.dtype).reshape(array.shape)
+                return copy
+        return in_memory(values).numpy()
+
+
+def _copy(values: InFiles, path: Path) -> None:
+    with path.open("wb") as file:
+        for chunk in values.chunks():
+            chunk.numpy().tofile(file)
 
 
 def bytes_of(blob: Blob) -> Array:

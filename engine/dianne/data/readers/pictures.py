@@ -10,7 +10,7 @@ import numpy as np
 
 from dianne.data.adapters.adapter import as_floats
 from dianne.data.files import DataError, Room, TooLargeError, check_archive, found
-from dianne.data.mapping import Blob, MappedFile, conversion, converted, identity_of, seal, sealed
+from dianne.data.mapping import Blob, MappedFile, conversion, converted, seal, sealed, settle
 from dianne.data.ragged import Ragged
 from dianne.data.readers.images import Pixels, decoded, files_in, is_image
 from dianne.data.readers.making import misfit
@@ -80,13 +80,14 @@ def pictures(opening: Opening, path: Path, mask: bool = False) -> Pictures:
         DataError: there are none, or one cannot be read; or some are grey, others not, and there is no
             memory to make them alike.
     """
-    identity = _identity(opening, path, mask)
+    identity, changed = _identity(opening, path, mask)
     known = conversion(identity)
     if not (known.is_file() and known.stat().st_size > opening.limit):
         try:
             return _in_memory(opening, path, mask)
         except TooLargeError:
-            pass
+            settle(changed)
+            identity, _ = _identity(opening, path, mask)
     file = MappedFile(converted(identity, lambda part: _write(opening, path, mask, part)))
     about = sealed(file)
     order = sorted(range(len(about)), key=lambda number: str(about[number][0]))
@@ -138,15 +139,11 @@ def _write(opening: Opening, path: Path, mask: bool, part: Path) -> None:
         seal(file, about)
 
 
-def _identity(opening: Opening, path: Path, mask: bool) -> str:
-    """What the pixels depend on: files with their sizes and times, and how they are decoded."""
+def _identity(opening: Opening, path: Path, mask: bool) -> tuple[str, int]:
+    """What the pixels depend on (files, sizes, times, and how they are decoded), and the last change."""
     descriptor = opening.described.descriptor
-    how = f"{descriptor.size} {descriptor.grey} {mask}"
-    if path.is_file():
-        return f"{identity_of(path)} pictures {how}"
-    files = [
-        f"{file.relative_to(path)} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}"
-        for file in sorted(path.rglob("*"))
-        if is_image(file.relative_to(path).as_posix()) and file.is_file() and (about := file.stat())
-    ]
-    return "\n".join([f"{path.resolve()} pictures {how}", *files])
+    found = [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if file.is_file()]
+    stats = [(file, file.stat()) for file in found if file == path or is_image(file.name)]
+    files = [f"{file} {about.st_size} {about.st_mtime_ns} {about.st_ctime_ns}" for file, about in stats]
+    how = f"{path.resolve()} pictures {descriptor.size} {descriptor.grey} {mask}"
+    return "\n".join([how, *files]), max((about.st_mtime_ns for _, about in stats), default=0)
