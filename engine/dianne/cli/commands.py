@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import dianne
+from dianne.cli import store
 from dianne.cli.console import row, say, show, show_json, show_table, stream, table
 from dianne.cli.dataset import dataset
 from dianne.cli.plot import plot
@@ -35,6 +36,8 @@ def cli() -> None:
 
 cli.add_command(plot)
 cli.add_command(dataset)
+for _command in store.COMMANDS:
+    cli.add_command(_command)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -278,12 +281,12 @@ def models(as_json: bool) -> None:
 @cli.command()
 @takes("[NETWORK]")
 @_json
-def tags(words: tuple[str, ...], as_json: bool) -> None:
+def tags(words: tuple[str, ...], as_json: bool) -> int:
     """List stored weights: of one network, or of all."""
     plain, _ = split(words, "NETWORK", optional=1)
     from dianne.cli.listings import list_tags
 
-    list_tags(here(), plain[0] if plain else None, as_json)
+    return list_tags(here(), plain[0] if plain else None, as_json)
 
 
 @cli.command()
@@ -331,7 +334,7 @@ def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @_json
 def check(files: tuple[Path, ...], as_json: bool) -> int:
-    """Check network, dataset and job files; print every fault as file:line:column.
+    """Check network, dataset and job files, and dianne.yaml; print every fault as file:line:column.
 
     \b
       dianne check networks/*.yaml
