@@ -7,7 +7,7 @@ change, so moving a tag is one atomic step, and its history is the chain of pare
     models/refs/Encoder/vae             the sha256 of a manifest
     models/manifests/ab/abcd….json      network, job, iteration, loss, parent, blob
     models/blobs/12/1234….safetensors   the weights
-    models/pruned                       manifests that gc has cut off; histories may end there
+    models/manifests/ab/abcd….pruned    an empty file: gc has removed this manifest, and histories end there
 """
 
 from dianne.store.addresses import check_address as check_address

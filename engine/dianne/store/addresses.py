@@ -115,6 +115,11 @@ def manifest(identifier: str) -> str:
     return f"manifests/{identifier[:2]}/{identifier}.json"
 
 
+def pruned(identifier: str) -> str:
+    """The empty file that says that gc has removed a manifest: histories that reach it end there."""
+    return f"manifests/{identifier[:2]}/{identifier}.pruned"
+
+
 def identifier_of(path: str) -> str:
     """The identifier in the name of a blob's or manifest's file."""
     return path.rpartition("/")[2].partition(".")[0]

@@ -49,7 +49,7 @@ class Differences:
         job: strategy, options and seed.
         data: name, fingerprint and statistics.
         versions: of dianne, torch and python.
-        norms: by module, in the order of A.
+        norms: by module, sorted by name.
     """
 
     structure: list[Difference] = field(default_factory=list)
@@ -125,7 +125,7 @@ def _norms(store: Store, a: Manifest, b: Manifest) -> list[Distance]:
 
     one, other = store.weights(a), store.weights(b)
     squares: dict[str, list[float | None]] = {}
-    for name in {**one, **other}:
+    for name in sorted({**one, **other}):
         sums = squares.setdefault(name.rpartition(".")[0] or name, [None, None, 0.0])
         left, right = one.get(name), other.get(name)
         for place, weight in enumerate((left, right)):

@@ -10,14 +10,13 @@ back, files seem to be from the future; they count as young.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dianne.store import addresses
 from dianne.store.errors import StoreError, spoilt
 from dianne.store.files import GRACE, Found
 from dianne.store.manifest import Manifest
-from dianne.store.store import PRUNED, Store
+from dianne.store.store import Store
 
 
 @dataclass
@@ -62,72 +61,83 @@ def collect(store: Store, keep: int | None = None, dry_run: bool = False, now: f
 
 def _collect(store: Store, keep: int | None, dry_run: bool, before: float) -> Swept:
     files = store.files.below("")
-    reached, cut = _reached(store, keep, [file for file in files if file.modified > before])
+    walk = _Walk(store, keep)
+    for network, tag in store.refs():
+        walk.follow_tag(network, tag)
+    named = walk.paths()
+    for file in files:
+        if file.modified > before and file.path.startswith("manifests/") and file.path.endswith(".json"):
+            walk.follow(addresses.identifier_of(file.path))
+    walk.close()
+    reached = walk.paths()
     swept = Swept()
-    for file in sorted(files, key=lambda file: file.path, reverse=True):  # manifests before their blobs
-        temporary = file.path.endswith(".tmp")
-        if file.path in reached or (not temporary and not file.path.startswith(("manifests/", "blobs/"))):
+    for file in reversed(files):  # manifests before their blobs
+        stays = not file.path.endswith(".tmp") and not file.path.startswith(("manifests/", "blobs/"))
+        if stays or file.path in reached or file.modified > before:
             swept.kept += 1
-        elif file.modified > before:
-            swept.kept += 1
-            swept.young += 1
+            swept.young += not stays and file.path not in named
         else:
             swept.removed.append(file)
     if not dry_run and swept.removed:
-        note_cut(store, cut)
+        for identifier in walk.cut():  # before they are: an empty file finds a place on a full disk, too
+            store.files.write(addresses.pruned(identifier), b"")
         swept.removed = [file for file in swept.removed if store.files.remove(file.path, before)]
     return swept
 
 
-def _reached(store: Store, keep: int | None, young: list[Found]) -> tuple[set[str], set[str]]:
-    """The paths of all manifests and blobs that stay, and the identifiers at which histories are cut off."""
-    faults: list[str] = []
-    known: dict[str, Manifest] = {}
-    deepest: dict[str, float] = {}  # by manifest: how many of its ancestors have been walked
-    pruned = store.pruned()
-    for root in _roots(store, young, faults):
-        left = float("inf") if keep is None else keep
-        identifier: str | None = root
-        while identifier and left > deepest.get(identifier, 0):
-            if identifier in pruned and not store.files.has(addresses.manifest(identifier)):
-                break
-            deepest[identifier] = left
-            try:
-                known[identifier] = known.get(identifier) or store.read_manifest(identifier)
-            except StoreError as error:
-                faults.append(str(error))
-                break
-            left -= 1
-            identifier = known[identifier].parent
-    if faults:
-        lines = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults))
-        raise StoreError(
-            "nothing was removed: what these files name is unknown; `dianne verify` tells more\n" + lines
-        )
-    cut = {parent for manifest in known.values() if (parent := manifest.parent) and parent not in known}
-    manifests = {addresses.manifest(identifier) for identifier in known}
-    return manifests | {addresses.blob(manifest.blob) for manifest in known.values()}, cut
+class _Walk:
+    """Follows histories, as far as they are to be kept.
 
+    Attributes:
+        known: the manifests that stay, by identifier.
+    """
 
-def _roots(store: Store, young: list[Found], faults: list[str]) -> Iterator[str]:
-    for network, tag in store.refs():
+    def __init__(self, store: Store, keep: int | None):
+        self.store = store
+        self.keep = float("inf") if keep is None else keep
+        self.known: dict[str, Manifest] = {}
+        self.left: dict[str, float] = {}  # by manifest: how many entries were still to be kept there
+        self.faults: dict[str, None] = {}  # a set in the order in which they were found
+
+    def follow_tag(self, network: str, tag: str) -> None:
+        """Follow the history of a tag."""
         path = addresses.ref(network, tag)
-        found = addresses.identifier_in(store.files.read(path))
-        if found:
-            yield found
+        if identifier := addresses.identifier_in(self.store.files.read(path)):
+            self.follow(identifier)
         else:
-            faults.append(str(spoilt(store.files.name(path))))
-    for file in young:
-        if file.path.startswith("manifests/") and file.path.endswith(".json"):
-            yield addresses.identifier_of(file.path)
+            self.faults[str(spoilt(self.store.files.name(path)))] = None
 
+    def follow(self, start: str) -> None:
+        """Follow a history from a manifest on."""
+        left, identifier = self.keep, start
+        while left > self.left.get(identifier, 0):
+            self.left[identifier] = left
+            try:
+                manifest = self.known.get(identifier) or self.store.read_manifest(identifier)
+            except StoreError as error:
+                if not self.store.ends_at(identifier):
+                    self.faults[str(error)] = None
+                return
+            self.known[identifier] = manifest
+            if manifest.parent is None:
+                return
+            left, identifier = left - 1, manifest.parent
 
-def note_cut(store: Store, cut: set[str]) -> None:
-    """Write down where histories end from now on, before they do."""
+    def close(self) -> None:
+        """Raise StoreError if anything could not be followed."""
+        if self.faults:
+            lines = "\n".join(f"  {fault}" for fault in self.faults)
+            raise StoreError(
+                "nothing was removed: what these files name is unknown; `dianne verify` tells more\n" + lines
+            )
 
-    def change(before: bytes | None) -> bytes:
-        known = set((before or b"").decode().split())
-        return "".join(f"{identifier}\n" for identifier in sorted(known | cut)).encode()
+    def paths(self) -> set[str]:
+        """The files of all that stays."""
+        manifests = {addresses.manifest(identifier) for identifier in self.known}
+        ends = {addresses.pruned(identifier) for identifier in self.cut()}
+        return manifests | ends | {addresses.blob(manifest.blob) for manifest in self.known.values()}
 
-    if cut:
-        store.files.update(PRUNED, change)
+    def cut(self) -> set[str]:
+        """Identifiers of the manifests at which histories end from now on."""
+        parents = {manifest.parent for manifest in self.known.values() if manifest.parent}
+        return parents - self.known.keys()

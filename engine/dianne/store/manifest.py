@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -65,12 +66,12 @@ def encode(manifest: Manifest) -> bytes:
     return (json.dumps(asdict(manifest), indent=1, default=str) + "\n").encode()
 
 
-def decode(content: bytes, name: str) -> Manifest:
+def decode(content: bytes, name: Callable[[], str]) -> Manifest:
     """What a manifest's file says.
 
     Args:
         content: of the file, its hash checked.
-        name: of the file in messages.
+        name: gives what messages call the file.
 
     Raises:
         StoreError: it was written by a newer dianne, or by something else.
@@ -80,9 +81,9 @@ def decode(content: bytes, name: str) -> Manifest:
         found = int(data.get("format", 0))
         if found > FORMAT:
             raise StoreError(
-                f"{name}: was written by a newer dianne (format {found}, this one reads up to {FORMAT}); "
+                f"{name()}: was written by a newer dianne (format {found}, this one reads up to {FORMAT}); "
                 "upgrade dianne"
             )
         return Manifest(**data)
     except (ValueError, TypeError, AttributeError) as error:
-        raise StoreError(f"{name}: is no manifest") from error
+        raise StoreError(f"{name()}: is no manifest") from error

@@ -191,6 +191,7 @@ def _as_oserror(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        told = str(error).rstrip(".") if error.__cause__ else os.strerror(errno.ENOENT)  # else a bare path
+        raise FileNotFoundError(errno.ENOENT, told, path) from error
     except kinds as error:
         raise OSError(errno.EIO, " ".join(str(error).split())) from error

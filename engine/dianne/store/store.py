@@ -26,7 +26,6 @@ from dianne.store.weights import add, decode_weights, encode_weights
 if TYPE_CHECKING:
     from torch import Tensor
 
-PRUNED = "pruned"  # the file that names the manifests which gc has cut off; a history may end at them
 Following = Callable[[str | None], str]
 """Writes the manifest that follows the one of this identifier (None: there is none); gives its own."""
 
@@ -115,7 +114,8 @@ class Store:
         Raises:
             StoreError: it is missing, spoilt, or of a newer version of dianne.
         """
-        return decode(self.manifest_file(identifier), self.files.name(addresses.manifest(identifier)))
+        content = self.manifest_file(identifier)
+        return decode(content, lambda: self.files.name(addresses.manifest(identifier)))
 
     def manifest_file(self, identifier: str) -> bytes:
         """The content of a manifest's file, its hash checked; raises as `read_manifest`."""
@@ -147,14 +147,11 @@ class Store:
             self.cache.write(path, content)
         return content
 
-    def pruned(self) -> frozenset[str]:
-        """Identifiers of the manifests that gc has cut off."""
-        try:
-            return frozenset(self.files.read(PRUNED).decode().split())
-        except FileNotFoundError:
-            return frozenset()
-        except (OSError, UnicodeDecodeError) as error:
-            raise spoilt(self.files.name(PRUNED)) from error
+    def ends_at(self, identifier: str) -> bool:
+        """Whether histories that reach a manifest end there, as gc has removed it."""
+        path = addresses.pruned(identifier)
+        with self.reading(path):
+            return not self.has_manifest(identifier) and self.files.has(path)
 
     def _named(self, network: str, tag: str) -> str:
         path = addresses.ref(network, tag)
@@ -191,9 +188,13 @@ class Store:
         return found[0]
 
     def _chain(self, identifier: str | None) -> Iterator[tuple[str, Manifest]]:
-        pruned = self.pruned()
-        while identifier and not (identifier in pruned and not self.has_manifest(identifier)):
-            manifest = self.read_manifest(identifier)
+        while identifier:
+            try:
+                manifest = self.read_manifest(identifier)
+            except StoreError:
+                if self.ends_at(identifier):
+                    return
+                raise
             yield identifier, manifest
             identifier = manifest.parent
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from dianne.errors import UsageError
 from dianne.store import addresses
-from dianne.store.gc import note_cut
 from dianne.store.manifest import Manifest
 from dianne.store.store import Store
 
@@ -94,7 +93,7 @@ def _copy_missing(source: Store, target: Store, history: list[tuple[str, Manifes
     size = 0
     with target.writing():
         if missing and missing[-1][1].parent and missing[-1] == history[-1]:
-            note_cut(target, {missing[-1][1].parent})
+            target.files.write(addresses.pruned(missing[-1][1].parent), b"")  # gc has cut it here, too
         for identifier, manifest in reversed(missing):
             weights, entry = source.blob(manifest.blob), source.manifest_file(identifier)
             target.files.write(addresses.blob(manifest.blob), weights)

@@ -83,7 +83,6 @@ class _Walk:
         self.store = store
         self.found = Verified()
         self.seen: dict[str, bool] = {}  # by path: whether it is whole
-        self.pruned = store.pruned()
         with store.reading("manifests"), store.reading("blobs"):
             self.sizes = {f.path: f for kind in ("manifests", "blobs") for f in store.files.below(kind)}
 
@@ -118,13 +117,13 @@ class _Walk:
 
     def _chain(self, identifier: str | None) -> Iterator[tuple[str, Manifest | None]]:
         """Identifiers and manifests, None for one that is spoilt, where the history is lost."""
-        while identifier and not (identifier in self.pruned and not self._there(identifier)):
+        while identifier and not self._ends_at(identifier):
             manifest = self._manifest(identifier)
             yield identifier, manifest
             identifier = manifest.parent if manifest else None
 
-    def _there(self, identifier: str) -> bool:
-        return addresses.manifest(identifier) in self.sizes
+    def _ends_at(self, identifier: str) -> bool:
+        return addresses.manifest(identifier) not in self.sizes and addresses.pruned(identifier) in self.sizes
 
     def _manifest(self, identifier: str) -> Manifest | None:
         path = addresses.manifest(identifier)
