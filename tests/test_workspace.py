@@ -1,8 +1,10 @@
 """Names are looked up in the workspace first, then in what ships."""
 
+from pathlib import Path
+
 import pytest
 
-from dianne.errors import MANY, UsageError
+from dianne.errors import MANY, ConfigError, UsageError
 from dianne.workspace import Folder, shipped
 
 
@@ -98,3 +100,35 @@ def test_a_path_is_no_name(folder, name):
 def test_a_workspace_keeps_weights_and_its_own_state_in_their_folders(folder):
     assert (folder.models, folder.state) == (folder.root / "models", folder.root / ".dianne")
     assert list(folder.root.iterdir()) == []  # looking makes nothing
+
+
+# ------------------------------------------------------------------------------------------------ dianne.yaml
+
+
+def settle(root, text):
+    (root / "dianne.yaml").write_text(text)
+    return Folder(root).models
+
+
+def test_weights_lie_in_models_unless_the_workspace_says_otherwise(tmp_path):
+    assert Folder(tmp_path).models == tmp_path / "models"
+    assert settle(tmp_path, "models: s3://bucket/prefix\n") == "s3://bucket/prefix"
+    assert settle(tmp_path, "models: ../shared\n") == tmp_path / "../shared"
+    assert settle(tmp_path, "models: /data/weights\n") == Path("/data/weights")
+
+
+def test_what_a_workspace_says_wrongly_is_told_with_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as fault:
+        settle(tmp_path, "modles: s3://bucket\nmodels: 3\n")
+    assert str(fault.value) == (
+        "dianne.yaml: 2 problems\n"
+        "  dianne.yaml:1:1: unknown key 'modles'; did you mean 'models'?\n"
+        "  dianne.yaml:2:9: models: expected a folder or a URL such as s3://bucket/prefix, found 3"
+    )
+    with pytest.raises(ConfigError) as fault:
+        settle(tmp_path, "models:\n")
+    assert str(fault.value) == (
+        "dianne.yaml: 1 problem\n"
+        "  dianne.yaml:1:8: models: expected a folder or a URL such as s3://bucket/prefix, found nothing"
+    )

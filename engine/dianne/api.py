@@ -28,7 +28,12 @@ from dianne.runtime import control, instances
 from dianne.runtime.generate import generate
 from dianne.runtime.instances import Deployed
 from dianne.seeds import new_seed
-from dianne.store import Manifest, Store
+from dianne.store import Manifest, Store, addresses, history
+from dianne.store.diff import Differences
+from dianne.store.diff import diff as compare
+from dianne.store.gc import Swept, collect
+from dianne.store.transfer import Copied, copy
+from dianne.store.verify import Verified, verify
 from dianne.workspace import Folder
 
 
@@ -212,3 +217,44 @@ class Workspace:
     def tags(self, network: str) -> dict[str, Manifest]:
         """What is stored of a network, by tag."""
         return self.store.tags(network)
+
+    # Weights are called as on the command line: "Encoder:vae", "Encoder,Decoder:vae~1", "Encoder:1a2b3c4".
+    # All of these raise UsageError for what is not there, and StoreError for what is spoilt.
+
+    def log(self, weights: str) -> list[history.Entry]:
+        """The history of the weights of one network, the newest entry first."""
+        return list(history.log(self.store, *addresses.parse_one(weights)))
+
+    def diff(self, a: str, b: str) -> Differences:
+        """What differs between the weights of two networks, and how far they are from each other."""
+        return compare(self.store, addresses.parse_one(a), addresses.parse_one(b))
+
+    def tag(self, weights: str, *tags: str) -> list[history.Moved]:
+        """Give weights more tags."""
+        return history.tag(self.store, *addresses.parse(weights), tags)
+
+    def untag(self, weights: str) -> list[history.Moved]:
+        """Take a tag away; the weights stay until `gc`, and for a day at least."""
+        return history.untag(self.store, *addresses.parse(weights))
+
+    def rollback(self, weights: str) -> list[history.Moved]:
+        """Put earlier weights ("Encoder:vae~1") under their tag again, as one more entry of its history."""
+        return history.rollback(self.store, *addresses.parse(weights))
+
+    def gc(self, keep: int | None = None, dry_run: bool = False) -> Swept:
+        """Remove what no tag reaches in its newest `keep` entries (all if left out), if older than a day."""
+        return collect(self.store, keep, dry_run)
+
+    def verify(self, weights: str | None = None) -> Verified:
+        """Hash all that is stored, or the histories of one network or one tag, and list every fault."""
+        return verify(self.store, weights)
+
+    def push(self, weights: str, url: str, force: bool = False) -> list[Copied]:
+        """Copy tags with their history to another store: a folder, or any URL that fsspec opens."""
+        networks, name = addresses.parse(weights)
+        return [copy(self.store, Store(url), network, name, force) for network in networks]
+
+    def pull(self, weights: str, url: str, force: bool = False) -> list[Copied]:
+        """Copy tags with their history from another store."""
+        networks, name = addresses.parse(weights)
+        return [copy(Store(url), self.store, network, name, force) for network in networks]

@@ -7,12 +7,13 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from dianne.document import display, load
+from dianne.document import Document, display, load
 from dianne.errors import ConfigError, UsageError, suggest
 
+SETTINGS = "dianne.yaml"
 KINDS = {"networks": ".yaml", "strategies": ".py", "datasets": ".yaml"}
 SINGULAR = {"networks": "network", "strategies": "strategy", "datasets": "dataset"}
 
@@ -27,14 +28,14 @@ def shipped(kind: str) -> Path:
 
 @dataclass(frozen=True)
 class Folder:
-    """One workspace: `networks/`, `strategies/`, `datasets/` and `models/` below `root`."""
+    """One workspace: `networks/`, `strategies/`, `datasets/`, `models/` and `dianne.yaml` below `root`."""
 
     root: Path
 
     @property
-    def models(self) -> Path:
-        """Where weights are stored."""
-        return self.root / "models"
+    def models(self) -> Path | str:
+        """Where weights are stored: the folder `models`, or what `dianne.yaml` names; a URL is a str."""
+        return _read_settings(self.root).models
 
     @property
     def state(self) -> Path:
@@ -88,6 +89,42 @@ class Folder:
         own = f"{display(self.root / kind)}/"
         hint = suggest(name, files)
         raise UsageError(f"there is no {SINGULAR[kind]} '{name}' in {own} or among those that ship{hint}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `dianne.yaml` says of a workspace.
+
+    Attributes:
+        models: a folder, or a URL such as s3://bucket/prefix.
+    """
+
+    models: Path | str
+
+
+def _read_settings(root: Path) -> Settings:
+    path = root / SETTINGS
+    return settings(load(path), root) if path.is_file() else Settings(root / "models")
+
+
+def settings(document: Document, root: Path) -> Settings:
+    """The settings in a document; folders are relative to `root`.
+
+    Raises:
+        ConfigError: it holds something else; every fault with its line.
+    """
+    known = [field.name for field in fields(Settings)]
+    for key in document.data:
+        if key not in known:
+            document.report((key,), f"unknown key '{key}'{suggest(key, known, 'keys')}", of_key=True)
+    found = document.data.get("models", "models")
+    if not isinstance(found, str) or not found:
+        shown = "nothing" if found in (None, "") else found
+        document.report(
+            ("models",), f"models: expected a folder or a URL such as s3://bucket/prefix, found {shown}"
+        )
+    document.close()
+    return Settings(found if "://" in found else root / Path(found).expanduser())
 
 
 def _below(place: Path, kind: str) -> list[Path]:

@@ -5,6 +5,7 @@ import torch
 
 from dianne import UsageError, Workspace
 from dianne.jobs.evaluate import prepare
+from dianne.store import FORMAT
 
 FILES = {
     "networks/Net.yaml": """
@@ -456,6 +457,6 @@ def test_weights_of_the_first_format_are_judged_and_kept_in_the_new_one(learned)
     assert (manifest.format, manifest.metrics, manifest.labels) == (1, {}, None)
     assert learned.evaluate("Net", "Iris", tag="t", storeIfBetter=True).stored == "t@best"
     kept = learned.tags("Net")["t@best"]
-    assert (kept.format, list(kept.metrics), kept.parent) == (2, ["accuracy"], name)
+    assert (kept.format, list(kept.metrics), kept.parent) == (FORMAT, ["accuracy"], name)
     learned.learn("Net", "Iris", tag="t", maxIterations=1, hidden=5)
     assert (learned.tags("Net")["t"].iteration, learned.tags("Net")["t"].parent) == (4, name)

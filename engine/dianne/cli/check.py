@@ -17,7 +17,7 @@ from dianne.network.check import check_network
 from dianne.network.file import read_document
 from dianne.network.library import Library
 from dianne.network.schema import network_schema
-from dianne.workspace import Folder
+from dianne.workspace import SETTINGS, Folder, settings
 
 
 def check_files(folder: Folder, files: Iterable[Path], as_json: bool) -> int:
@@ -39,6 +39,9 @@ def check_files(folder: Folder, files: Iterable[Path], as_json: bool) -> int:
 def _problems(path: Path, library: Library) -> list[Problem]:
     try:
         document = load(path)
+        if path.name == SETTINGS:
+            settings(document, path.parent)
+            return []
         if "modules" in document.data:
             return check_network(read_document(document, path.stem), library)
         if "networks" in document.data:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import dianne
-from dianne.cli import instances, jobs, runtime
+from dianne.cli import instances, jobs, runtime, store
 from dianne.cli.console import row, show, show_json, show_table, stream, table
 from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.resume import rerun, resume
@@ -38,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (*jobs.COMMANDS, *runtime.COMMANDS, *instances.COMMANDS, resume, rerun):
+for command in (*jobs.COMMANDS, *runtime.COMMANDS, *instances.COMMANDS, *store.COMMANDS, resume, rerun):
     cli.add_command(command)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -249,12 +249,12 @@ def models(as_json: bool) -> None:
 @cli.command()
 @takes("[NETWORK]")
 @_json
-def tags(words: tuple[str, ...], as_json: bool) -> None:
+def tags(words: tuple[str, ...], as_json: bool) -> int:
     """List stored weights: of one network, or of all."""
     plain, _ = split(words, "NETWORK", optional=1)
     from dianne.cli.listings import list_tags
 
-    list_tags(here(), plain[0] if plain else None, as_json)
+    return list_tags(here(), plain[0] if plain else None, as_json)
 
 
 @cli.command()
@@ -302,7 +302,7 @@ def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @_json
 def check(files: tuple[Path, ...], as_json: bool) -> int:
-    """Check network, dataset and job files; print every fault as file:line:column.
+    """Check network, dataset and job files, and dianne.yaml; print every fault as file:line:column.
 
     \b
       dianne check networks/*.yaml

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -54,9 +56,18 @@ def show_table(made: Table) -> None:
     """Print a table; its columns take the width that they need where nobody watches."""
     if results.is_terminal:
         results.print(made, soft_wrap=False)
-        return
-    wide = Console(width=10_000, highlight=False)
-    with wide.capture() as printed:
-        wide.print(made)
-    for line in printed.get().splitlines():
-        print(line.rstrip())
+    else:
+        for line in _lines(made):
+            print(line)
+
+
+def _lines(made: Table) -> Iterator[str]:
+    """A table as plain lines; for a thousand rows rich would need half a second."""
+    columns = [[str(cell).split("\n") for cell in (column.header, *column.cells)] for column in made.columns]
+    widths = [max(cell_len(line) for cell in cells for line in cell) for cells in columns]
+    right = [column.justify == "right" for column in made.columns]
+    for cells in zip(*columns, strict=True):
+        for parts in zip_longest(*cells, fillvalue=""):
+            blanks = [" " * (width - cell_len(part)) for part, width in zip(parts, widths, strict=True)]
+            padded = [b + p if r else p + b for p, b, r in zip(parts, blanks, right, strict=True)]
+            yield "  ".join(padded).rstrip()

@@ -11,7 +11,7 @@ from dianne.data import descriptor, files
 from dianne.errors import ConfigError, UsageError, suggest
 from dianne.network import file as network_file
 from dianne.options import Choice, default_of, keys
-from dianne.store import Store
+from dianne.store import Manifest, Store, StoreError
 from dianne.workspace import Folder, shipped
 
 
@@ -26,7 +26,7 @@ def list_models(folder: Folder, as_json: bool) -> None:
         except ConfigError as error:
             about, parameters = f"cannot be read: {error.problems[0]}", {}
         entries.append({
-            "name": name, "description": about, "parameters": parameters, "tags": list(store.tags(name)),
+            "name": name, "description": about, "parameters": parameters, "tags": store.names(name),
             "ships": path.is_relative_to(shipped("networks")),
         })  # fmt: skip
     if as_json:
@@ -47,14 +47,22 @@ def _few(words: Iterable[str], most: int = 4) -> str:
     return " ".join([*found[:most], "…"] if len(found) > most else found)
 
 
-def list_tags(folder: Folder, network: str | None, as_json: bool) -> None:
-    """Tags with iterations, loss and time."""
+def list_tags(folder: Folder, network: str | None, as_json: bool) -> int:
+    """Tags with iterations, loss and time; spoilt ones with their fault, and then the exit code is 1."""
     store = Store(folder.models)
-    stored = store.networks()
-    if network is not None and network not in stored:
+    refs = store.refs()
+    if network is not None:
+        refs = [ref for ref in refs if ref[0] == network]
+    if network is not None and not refs:
         folder.find("networks", network)  # a name that is nowhere is an error, one without tags is not
-    chosen = stored if network is None else [network]
-    found = [(name, tag, manifest) for name in chosen for tag, manifest in store.tags(name).items()]
+    found: list[tuple[str, str, Manifest]] = []
+    faults: list[tuple[str, str, str]] = []
+    for name, tag in refs:
+        try:
+            found.append((name, tag, store.manifest(name, tag)))
+        except StoreError as error:
+            faults.append((name, tag, str(error)))
+    code = 1 if faults else 0
     if as_json:
         show_json([
             {
@@ -62,11 +70,11 @@ def list_tags(folder: Folder, network: str | None, as_json: bool) -> None:
                 "job": m.job, "dataset": m.dataset, "parameters": m.parameters, "versions": m.versions,
             }
             for name, tag, m in found
-        ])  # fmt: skip
-        return
-    if not found:
+        ] + [{"network": name, "tag": tag, "fault": fault} for name, tag, fault in faults])  # fmt: skip
+        return code
+    if not refs:
         say(f"nothing is stored{f' for {network}' if network else ''} in this workspace yet")
-        return
+        return code
     made = table("network", "tag", "iterations", "loss", "dataset", "parameters", "stored (UTC)",
                  right=("iterations", "loss"))  # fmt: skip
     for name, tag, m in found:
@@ -74,7 +82,12 @@ def list_tags(folder: Folder, network: str | None, as_json: bool) -> None:
         parameters = " ".join(f"{key}={value}" for key, value in m.parameters.items())
         created = m.created.split("+")[0].replace("T", " ")
         row(made, name, tag, f"{m.iteration:,}", loss, m.dataset.get("name"), parameters, created)
+    for name, tag, _ in faults:
+        row(made, name, tag, "spoilt")
     show_table(made)
+    for name, tag, fault in faults:
+        say(f"{name}:{tag}: {fault}; `dianne verify` tells what can be done", style="red")
+    return code
 
 
 def list_datasets(folder: Folder, as_json: bool) -> None:

@@ -116,6 +116,10 @@ def prepare(
         ],
         layered((strategy.__name__, strategy.defaults), (f"tag {tag}", learned), typed(given)),
     )
+    if _stores(bound.of("job", EvaluateOptions)) and not store.has(names[0], str(tag)):
+        raise UsageError(
+            f"'{tag}' is no tag of {names[0]}: better weights are kept under TAG@best, so name a tag"
+        )
     test = choose_range(bound, described, "testSet", "test")
     return PreparedEvaluate(folder, strategy, names, manifests, described, bound, test)
 
@@ -193,10 +197,17 @@ def _run(
     found = evaluate(job.strategy, tuple(graphs), options, dataset, job.options.seed, tick, criterion)
     if _better(job, store, *next(iter(found.metrics.items()))):
         for name, manifest in job.manifests.items():
-            best = replace(manifest, metrics=found.metrics, parent=store.resolve(name, tag), format=FORMAT)
+            parent = store.resolve(name, tag)
+            best = replace(manifest, metrics=found.metrics, parent=parent, note="", format=FORMAT)
             store.put(_best_of(tag), best, store.weights(manifest))
         found.stored = _best_of(tag)
     return found
+
+
+def _stores(options: EvaluateOptions) -> bool:
+    """Whether the options ask to keep better weights."""
+    limits = options.store_if_smaller_than, options.store_if_larger_than
+    return options.store_if_better or any(limit is not None for limit in limits)
 
 
 def _statistics(job: PreparedEvaluate) -> Statistics | None:

@@ -38,7 +38,7 @@ from dianne.learning.trainer import TrainingOptions
 from dianne.network.library import Library
 from dianne.network.network import Network
 from dianne.options import Names, NonNegativeFloat, NonNegativeInt, Options, PositiveInt
-from dianne.store import check_tag
+from dianne.store import check_address, check_tag
 from dianne.workspace import Folder
 
 DEFAULT_STRATEGY = "FeedForwardLearningStrategy"
@@ -65,7 +65,7 @@ class StartOptions(Options):
     """Options of every network of the job, those that do not learn too."""
 
     init_tag: str | None = None
-    """Tag whose weights the network starts from."""
+    """Weights that the network starts from: a tag, or an entry of its history (`vae~1`)."""
 
 
 class MemberOptions(TrainingOptions, StartOptions):
@@ -225,9 +225,11 @@ def prepare(
     train = choose_range(bound, described, "trainSet", "train")
     evaluation = _evaluation(folder, strategy, team, bound, labels)
     origins = [bound.of(member.training, StartOptions).init_tag for member in team]
-    for tag in (*(bound.of("job", LearnOptions).tag or []), *origins):
-        if tag is not None:
-            check_tag(tag)
+    for tag in bound.of("job", LearnOptions).tag or []:
+        check_tag(tag)
+    for origin in origins:
+        if origin is not None:
+            check_address(origin)
     validation = data.validation_set or (train if data.split else None)
     resolved = resolve_networks(team, bound, library)
     whole = {k: value if isinstance(value, Given) else Given(value, TYPED) for k, value in options.items()}

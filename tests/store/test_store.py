@@ -1,12 +1,9 @@
 """The store: what was put under a tag comes out again, whole, whatever happens in between."""
 
 import json
-import multiprocessing
-import os
-import resource
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +11,20 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from storing import refused
 from torch import nn
 
-from dianne.errors import DianneError, UsageError
-from dianne.store import FORMAT, Manifest, Store, StoreError, check_tag, load_weights, named_weights
+from dianne.errors import UsageError
+from dianne.store import (
+    FORMAT,
+    Manifest,
+    MisfitError,
+    Store,
+    StoreError,
+    check_tag,
+    load_weights,
+    named_weights,
+)
 
 MODELS = Path("models")
 MANIFEST = Manifest(
@@ -32,16 +39,6 @@ MANIFEST = Manifest(
 )
 WEIGHTS = {"hidden.weight": torch.tensor([[1.5, -2.0], [0.1, 3e-9]])}
 OTHERS = {"hidden.weight": torch.zeros(2, 2)}
-
-
-@pytest.fixture(autouse=True)
-def workspace(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def store():
-    return Store(MODELS)
 
 
 def same(weights, others):
@@ -60,13 +57,6 @@ def files(kind):
 def snapshot():
     """The content of every file that counts: those of refs, and temporary ones anywhere."""
     return {path: path.read_bytes() for path in [*files("refs"), *MODELS.rglob("*.tmp")]}
-
-
-def refused(call, *args, kind=StoreError):
-    with pytest.raises(DianneError) as fault:
-        call(*args)
-    assert isinstance(fault.value, kind)
-    return str(fault.value)
 
 
 def flip(path, index=-1):
@@ -204,7 +194,7 @@ def test_the_longest_tag_of_any_alphabet_can_be_stored(store, letter):
     ],
 )
 def test_what_commands_need_for_themselves_is_refused_in_a_tag(store, tag, found):
-    assert refused(store.put, tag, MANIFEST, WEIGHTS, kind=UsageError) == (
+    assert refused(UsageError, store.put, tag, MANIFEST, WEIGHTS) == (
         f"'{tag}' cannot be a tag: a tag has 1 to 100 characters without blanks and without : , ~ =; "
         f"found {found}"
     )
@@ -213,7 +203,7 @@ def test_what_commands_need_for_themselves_is_refused_in_a_tag(store, tag, found
 
 @pytest.mark.parametrize(("tag", "found"), [("a\nb", r"'\n'"), ("a\x1b[31m", r"'\x1b'"), ("a\0", r"'\x00'")])
 def test_a_character_that_cannot_be_seen_is_shown_by_its_code(tag, found):
-    assert refused(check_tag, tag, kind=UsageError) == (
+    assert refused(UsageError, check_tag, tag) == (
         f"{tag!r} cannot be a tag: a tag has 1 to 100 characters without blanks and without : , ~ =; "
         f"found {found}"
     )
@@ -221,7 +211,7 @@ def test_a_character_that_cannot_be_seen_is_shown_by_its_code(tag, found):
 
 def test_an_unknown_tag_is_reported_with_the_nearest(store):
     store.put("mnist-vae", MANIFEST, WEIGHTS)
-    assert refused(store.resolve, "Encoder", "mnist-vea", kind=UsageError) == (
+    assert refused(UsageError, store.resolve, "Encoder", "mnist-vea") == (
         "Encoder has no tag 'mnist-vea'; did you mean 'mnist-vae'?"
     )
 
@@ -229,13 +219,13 @@ def test_an_unknown_tag_is_reported_with_the_nearest(store):
 def test_where_no_tag_is_near_all_are_listed(store):
     store.put("vae", MANIFEST, WEIGHTS)
     store.put("ünï", MANIFEST, WEIGHTS)
-    assert refused(store.manifest, "Encoder", "best", kind=UsageError) == (
+    assert refused(UsageError, store.manifest, "Encoder", "best") == (
         "Encoder has no tag 'best'; tags of Encoder: vae, ünï"
     )
 
 
 def test_where_nothing_is_stored_the_message_says_so(store):
-    assert refused(store.resolve, "Encoder", "vae", kind=UsageError) == (
+    assert refused(UsageError, store.resolve, "Encoder", "vae") == (
         "Encoder has no tag 'vae'; nothing is stored for Encoder in models/"
     )
 
@@ -244,7 +234,7 @@ def test_what_a_killed_writer_left_is_no_tag(store):
     store.put("vae", MANIFEST, WEIGHTS)
     (MODELS / "refs/Encoder/tmp12345.tmp").write_bytes(b"")
     assert list(store.tags("Encoder")) == ["vae"]
-    assert refused(store.resolve, "Encoder", "best", kind=UsageError) == (
+    assert refused(UsageError, store.resolve, "Encoder", "best") == (
         "Encoder has no tag 'best'; tags of Encoder: vae"
     )
 
@@ -258,7 +248,10 @@ def test_a_changed_blob_is_not_loaded(store, index):
     (blob,) = files("blobs")
     flip(blob, index)
     manifest = store.manifest("Encoder", "vae")
-    assert refused(store.weights, manifest) == f"{blob}: its content was changed; restore it from a copy"
+    assert (
+        refused(StoreError, store.weights, manifest)
+        == f"{blob}: its content was changed; restore it from a copy"
+    )
 
 
 @pytest.mark.parametrize("index", [0, 100, -1])
@@ -267,8 +260,8 @@ def test_a_changed_manifest_is_not_believed(store, index):
     (path,) = files("manifests")
     flip(path, index)
     message = f"{path}: its content was changed; restore it from a copy"
-    assert refused(store.manifest, "Encoder", "vae") == message
-    assert refused(store.tags, "Encoder") == message
+    assert refused(StoreError, store.manifest, "Encoder", "vae") == message
+    assert refused(StoreError, store.tags, "Encoder") == message
 
 
 @pytest.mark.parametrize(
@@ -281,7 +274,7 @@ def test_a_changed_reference_is_not_followed_and_new_weights_replace_it(store, c
     (path,) = files("refs")
     path.write_bytes(content)
     message = f"{path}: its content was changed; restore it from a copy"
-    assert refused(store.resolve, "Encoder", "vae") == message
+    assert refused(StoreError, store.resolve, "Encoder", "vae") == message
     store.put("vae", MANIFEST, OTHERS)
     assert store.manifest("Encoder", "vae").parent is None
 
@@ -291,7 +284,7 @@ def test_a_file_that_is_gone_is_missed(store, kind):
     store.put("vae", MANIFEST, WEIGHTS)
     (path,) = files(kind)
     path.unlink()
-    assert refused(lambda: store.weights(store.manifest("Encoder", "vae"))) == (
+    assert refused(StoreError, lambda: store.weights(store.manifest("Encoder", "vae"))) == (
         f"{path}: cannot be read: No such file or directory"
     )
 
@@ -308,161 +301,10 @@ def test_a_manifest_of_a_newer_version_is_refused(store):
     identifier = store.put("vae", replace(MANIFEST, format=FORMAT + 1), WEIGHTS)
     (path,) = files("manifests")
     assert json.loads(path.read_text())["format"] == FORMAT + 1
-    assert refused(store.read_manifest, identifier) == (
+    assert refused(StoreError, store.read_manifest, identifier) == (
         f"{path}: was written by a newer dianne (format {FORMAT + 1}, this one reads up to {FORMAT}); "
         "upgrade dianne"
     )
-
-
-# --------------------------------------------------------------------------------- writing that goes wrong
-
-
-@contextmanager
-def files_no_longer_than(size):
-    """A disk that is full after so many bytes of a file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.mark.parametrize("weights", [OTHERS, WEIGHTS], ids=["no place for the blob", "nor for the manifest"])
-def test_a_full_disk_leaves_the_tag_as_it_was(store, weights):
-    first = store.put("vae", MANIFEST, WEIGHTS)
-    before = snapshot()
-    with files_no_longer_than(50), pytest.raises(StoreError) as fault:
-        store.put("vae", replace(MANIFEST, iteration=9), weights)
-    assert str(fault.value) == "models: cannot be written: File too large; nothing was changed"
-    assert snapshot() == before
-    assert store.resolve("Encoder", "vae") == first
-    assert same(store.weights(store.manifest("Encoder", "vae")), WEIGHTS)
-
-
-@pytest.mark.parametrize("failing", range(1, 7))
-def test_whichever_step_fails_a_put_that_fails_changes_nothing(store, monkeypatch, failing):
-    store.put("vae", MANIFEST, WEIGHTS)
-    before, steps = snapshot(), []
-
-    def fsync(handle, real=os.fsync):
-        steps.append(handle)
-        if len(steps) == failing:
-            raise OSError(28, "No space left on device")
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    message = ""
-    try:
-        store.put("vae", replace(MANIFEST, iteration=9), OTHERS)
-    except StoreError as error:
-        message = str(error)
-    failure = "models: cannot be written: No space left on device; nothing was changed"
-    assert (message, snapshot() == before) in [(failure, True), ("", False)]
-    assert len(steps) >= failing
-
-
-def test_a_file_in_the_place_of_the_folder_is_reported(store):
-    MODELS.write_text("")
-    assert refused(store.put, "vae", MANIFEST, WEIGHTS) == (
-        f"models/blobs/{blob_name()[:2]}: cannot be written: Not a directory; nothing was changed"
-    )
-
-
-def blob_name():
-    """The name of the blob that WEIGHTS make."""
-    other = Store(Path("other"))
-    other.put("vae", MANIFEST, WEIGHTS)
-    return other.manifest("Encoder", "vae").blob
-
-
-# ----------------------------------------------------------------------------------- several processes
-
-
-WRITER = """
-import sys
-from pathlib import Path
-import torch
-from dianne.store import Manifest, Store
-
-torch.set_num_threads(1)  # threads do not live on in a forked process
-
-def write(root, numbers):
-    for number in numbers:
-        manifest = Manifest("Encoder", "modules: {}", {}, iteration=number)
-        Store(root).put("vae", manifest, {"weight": torch.full((20_000,), number)})
-"""
-
-KILLED = """
-import os, random, signal, time
-random.seed(1)
-write(Path("models"), [0])
-for kill in range(10):
-    before = Store(Path("models")).resolve("Encoder", "vae")
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)  # ends a writer that nobody kills
-        write(Path("models"), (number % 50 for number in range(1_000_000)))
-    try:
-        while Store(Path("models")).resolve("Encoder", "vae") == before:
-            time.sleep(0.001)
-        time.sleep(random.uniform(0, 0.05))
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    print(kill, flush=True)
-    sys.stdin.readline()
-"""
-
-
-def consistent(store):
-    """The iteration of the weights under the tag, after a look at every bit of them."""
-    manifest = store.manifest("Encoder", "vae")
-    weights = store.weights(manifest)["weight"]
-    assert torch.equal(weights, torch.full((20_000,), manifest.iteration))
-    return manifest.iteration
-
-
-def started(program):
-    """A process that runs a program, with which one talks through pipes."""
-    command = [sys.executable, "-W", "ignore", "-c", WRITER + program]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def test_a_writer_killed_at_any_moment_leaves_a_whole_tag(store):
-    kills = 0
-    with started(KILLED) as process:
-        for _ in process.stdout:
-            consistent(store)
-            kills += 1
-            process.stdin.write("\n")
-            process.stdin.flush()
-    assert (process.returncode, kills) == (0, 10)
-    history = ancestors(store)
-    assert len(history) > 10
-    assert all(store.weights(store.read_manifest(identifier)) for identifier in history)
-
-
-def ancestors(store):
-    """The identifiers of all manifests that the tag has named, newest first."""
-    identifier, found = store.resolve("Encoder", "vae"), []
-    while identifier:
-        found.append(identifier)
-        identifier = store.read_manifest(identifier).parent
-    return found
-
-
-def test_a_reader_never_sees_half_a_write(store):
-    store.put("vae", replace(MANIFEST, iteration=0), {"weight": torch.full((20_000,), 0)})
-    seen = set()
-    with started('write(Path("models"), range(1, 25))') as process:
-        while process.poll() is None:
-            seen.add(consistent(store))
-            for _ in range(20):
-                assert len(store.resolve("Encoder", "vae")) == 64
-    assert process.returncode == 0
-    assert len(seen) > 3
-    assert consistent(store) == 24
 
 
 # ------------------------------------------------------------------------------------------ into a network
@@ -494,7 +336,7 @@ def test_weights_that_do_not_fit_are_listed_and_none_is_loaded():
     weights["0.weight"] = torch.zeros(3, 4)
     weights["1.num_batches_tracked"] = torch.zeros(1)
     weights["2.weight"] = torch.zeros(3)
-    assert refused(load_weights, module, weights, "Encoder:vae") == (
+    assert refused(MisfitError, load_weights, module, weights, "Encoder:vae") == (
         "Encoder:vae does not fit the network; nothing was loaded\n"
         "  0.weight: stored (3, 4), the network has (3, 2)\n"
         "  0.bias: missing from the tag\n"
@@ -521,7 +363,7 @@ def test_weights_that_modules_share_are_stored_once_and_loaded_into_all_of_them(
 def test_a_fraction_does_not_fit_a_whole_number():
     module = network()
     weights = {**module.state_dict(), "1.num_batches_tracked": torch.tensor(1.5)}
-    assert refused(load_weights, module, weights, "Encoder:vae") == (
+    assert refused(MisfitError, load_weights, module, weights, "Encoder:vae") == (
         "Encoder:vae does not fit the network; nothing was loaded\n"
         "  1.num_batches_tracked: stored float32, the network has int64"
     )
@@ -535,36 +377,3 @@ def test_listing_tags_does_not_import_torch(store):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "['vae']\n")
-
-
-# ------------------------------------------------------------------------------------------ many at a time
-
-
-def hammer(root: str, writer: int, updates: int) -> None:
-    """One of several processes that write under the same tag."""
-    store = Store(Path(root))
-    for n in range(updates):
-        store.put("vae", replace(MANIFEST, iteration=1000 * writer + n), WEIGHTS)
-
-
-def test_no_update_is_lost_when_many_processes_write_one_tag(store):
-    writers, updates = 4, 25
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=hammer, args=(str(store.root), w, updates)) for w in range(writers)]
-    for process in processes:
-        process.start()
-    seen = 0
-    while any(process.is_alive() for process in processes):
-        if store.has("Encoder", "vae"):
-            store.weights(store.manifest("Encoder", "vae"))  # a reader never sees a part
-            seen += 1
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * writers
-    assert seen > 0
-    found, identifier = [], store.resolve("Encoder", "vae")
-    while identifier:
-        manifest = store.read_manifest(identifier)
-        found.append(manifest.iteration)
-        identifier = manifest.parent
-    assert sorted(found) == [1000 * w + n for w in range(writers) for n in range(updates)]
