@@ -73,6 +73,20 @@ class Evaluation:
     stored: str = ""
     outputs: Tensor | None = None
 
+    def summary(self) -> dict[str, Any]:
+        """What it says to machines."""
+        found: dict[str, Any] = {
+            "strategy": self.strategy, "size": self.size, "metrics": self.metrics,
+            "seconds": round(self.seconds, 3), "secondsPerSample": self.seconds / self.size,
+        }  # fmt: skip
+        if self.outputs is not None:
+            found["outputs"] = self.outputs.tolist()
+        if self.stored:
+            found["stored"] = self.stored
+        if self.confusion:
+            found |= {"confusionMatrix": self.confusion, "labels": self.labels}
+        return found
+
 
 class EvaluationStrategy(ABC):
     """How some networks are judged on a dataset. One object serves one evaluation.

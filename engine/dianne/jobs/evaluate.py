@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dianne import plugins
@@ -20,15 +21,18 @@ from dianne.errors import UsageError
 from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation, EvaluationOptions, EvaluationStrategy
 from dianne.jobs.prepare import (
+    as_written,
     check_number,
     choose_range,
     criterion_of,
     labels_of,
     layered,
     names_of,
+    new_identifier,
     plain,
     typed,
 )
+from dianne.jobs.record import Recorder
 from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.resolve import restore
@@ -66,6 +70,7 @@ class PreparedEvaluate:
     described: Described
     bound: Bound
     test: Range
+    identifier: str = field(default_factory=new_identifier)
 
     @property
     def options(self) -> EvaluateOptions:
@@ -152,14 +157,36 @@ def run(
     job: PreparedEvaluate,
     fetching: Progress | None = None,
     tick: Callable[[int], None] = lambda _: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Judge the networks; raises DianneError if data or weights are missing or do not fit."""
+    asked = {
+        "id": job.identifier, "command": "evaluate", "networks": job.names, "dataset": job.described.name,
+        "strategy": job.strategy.__name__, "options": as_written(job.bound), "tag": job.options.tag,
+    }  # fmt: skip
+    with Recorder(job.folder, asked, 0, note) as recorder:
+        begin = time.perf_counter()
+
+        def follow(done: int) -> None:
+            recorder.advance(done, time.perf_counter() - begin, {})
+            tick(done)
+
+        found = _run(job, fetching, recorder, follow)
+        recorder.metrics = found.metrics
+        recorder.ended(found.summary())
+    return found
+
+
+def _run(
+    job: PreparedEvaluate, fetching: Progress | None, recorder: Recorder, tick: Callable[[int], None]
+) -> Evaluation:
     store = Store(job.folder.models)
     tag = job.options.tag
     graphs = [stored_network(store, manifest, f"{name}:{tag}") for name, manifest in job.manifests.items()]
     full = open_dataset(job.folder, job.described, fetching)
     data = job.bound.of("data", EvaluateDataOptions)
     dataset = view(full, job.test, data, _statistics(job), rest=True)
+    recorder.total = len(dataset)
     options: Any = job.bound.get(job.strategy.__name__)
     criterion = criterion_of(job.bound, options)
     found = evaluate(job.strategy, tuple(graphs), options, dataset, job.options.seed, tick, criterion)

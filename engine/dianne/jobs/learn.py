@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from dianne.jobs.prepare import (
     members,
     module_keys,
     names_of,
+    new_identifier,
     parameters_of,
     plain,
     read_networks,
@@ -120,6 +120,14 @@ class LearnResult:
     validations: dict[int, Evaluation] = field(default_factory=dict)
     stopped: str = ""
 
+    def summary(self) -> dict[str, Any]:
+        """What it says to machines."""
+        return {
+            "job": self.job, "tag": self.tag, "networks": self.networks, "iterations": self.iterations,
+            "loss": self.loss, "seconds": round(self.seconds, 3), "stopped": self.stopped,
+            "validations": {n: found.metrics for n, found in self.validations.items()},
+        }  # fmt: skip
+
 
 @dataclass
 class PreparedLearn:
@@ -202,10 +210,18 @@ def prepare(
         if tag is not None:
             check_tag(tag)
     validation = data.validation_set or (train if data.split else None)
-    identifier = uuid.uuid4().hex[:12]
     resolved = resolve_networks(team, bound, library)
     return PreparedLearn(
-        folder, strategy, team, resolved, described, bound, train, validation, evaluation, identifier
+        folder,
+        strategy,
+        team,
+        resolved,
+        described,
+        bound,
+        train,
+        validation,
+        evaluation,
+        new_identifier(),
     )
 
 

@@ -18,7 +18,7 @@ from dianne.data.options import view
 from dianne.data.readers import open_dataset
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs.learn import LearnResult, LearnWatcher, PreparedLearn
-from dianne.jobs.prepare import Member, criterion_of
+from dianne.jobs.prepare import Member, as_written, criterion_of
 from dianne.jobs.record import Recorder
 from dianne.jobs.start import Start
 from dianne.jobs.validate import Validator
@@ -51,6 +51,7 @@ class LearnRun:
         self.stop = stop
         self.store = Store(job.folder.models)
         self.seed = job.options.seed if job.options.seed is not None else new_seed()
+        self.asked_to_stop = False
         self.losses = BatchLosses(job.options)
         self.validator: Validator | None = None
 
@@ -60,6 +61,14 @@ class LearnRun:
         Raises:
             DianneError: see its kinds; what was stored before stays.
         """
+        entry = {**self._description(), "tag": self.job.tag}
+        total = self.job.options.max_iterations
+        with Recorder(self.job.folder, entry, total, self.watcher.note) as self.recorder:
+            result = self._run()
+            self.recorder.ended(result.summary(), result.stopped if self.asked_to_stop else "")
+        return result
+
+    def _run(self) -> LearnResult:
         job = self.job
         progress: Progress = self.watcher.fetching
         full = open_dataset(job.folder, job.described, progress)
@@ -83,16 +92,11 @@ class LearnRun:
             strategy, learn_job, self.learning, job.options, self._store, _Following(self), self._reason,
             self._averages(), learn_job.note,
         )  # fmt: skip
-        entry = {**self._description(), "tag": job.tag}
-        self.recorder = Recorder(job.folder, entry, job.options.max_iterations, self.watcher.note)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive(self.seed, "dropout"))
-                outcome = loop.run()
-            if self.validator and outcome.iteration:
-                self.validator.validate(outcome.iteration)
-        finally:
-            self.recorder.flush()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(self.seed, "dropout"))
+            outcome = loop.run()
+        if self.validator and outcome.iteration:
+            self.validator.validate(outcome.iteration)
         return LearnResult(
             job.identifier, job.tag, list(self.learning), outcome.iteration, outcome.terms, outcome.seconds,
             outcome.history, self.validator.found if self.validator else {}, outcome.stopped,
@@ -100,8 +104,10 @@ class LearnRun:
 
     def _reason(self) -> str:
         """Why the job should end now, or ""."""
+        asked = self.stop() or ("dianne stop" if self.recorder.stopping else "")
+        self.asked_to_stop = bool(asked)
         found = self.validator.values.reason() if self.validator else ""
-        return self.stop() or self.losses.reason() or found
+        return asked or self.losses.reason() or found
 
     def rehearse(self, train: Dataset) -> None:
         """One iteration without data: finds shapes that do not fit before any work is done."""
@@ -238,7 +244,7 @@ class LearnRun:
             "networks": [member.name for member in job.team],
             "dataset": job.described.name,
             "strategy": job.strategy.__name__,
-            "options": {key: _plain(value) for key, value in job.bound.given().items()},
+            "options": as_written(job.bound),
             "seed": self.seed,
         }
 
@@ -266,9 +272,3 @@ class _Following(Watcher):
         self.run.losses.losses.clear()
         if self.run.validator:
             self.run.validator.back(iteration)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))  # as a user writes it
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,11 @@ class Member:
     def training(self) -> str:
         """The consumer of the options of its training."""
         return f"{self.role}.training"
+
+
+def new_identifier() -> str:
+    """A name for a job that no other has."""
+    return uuid.uuid4().hex[:12]
 
 
 def names_of(networks: str | Iterable[str]) -> list[str]:
@@ -196,3 +202,14 @@ def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | N
         return labels_after(found, AdapterOptions.model_validate(known))
     except ValidationError:
         return found  # binding says what is wrong
+
+
+def as_written(bound: Bound) -> dict[str, Any]:
+    """The options that differ from their defaults, as a user writes them: enough to run the job again."""
+    return {key: _written(value) for key, value in bound.given().items()}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,80 +1,200 @@
-"""The record of a job: what it was asked to do, and how it went, beside the workspace's other state.
+"""The record of a job in the workspace's database: written while it runs, read for pictures.
 
-`.dianne/jobs/<id>/job.json` holds networks, dataset, strategy, options and seed;
-`.dianne/jobs/<id>/progress.jsonl` a line for each iteration that is written down, and for each evaluation.
-After a retry iterations are counted again: the later lines count.
+After a retry or a resumption iterations are counted again: what was noted later counts.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from dianne.document import display
-from dianne.errors import DianneError, UsageError, suggest
+from dianne.errors import DianneError, UsageError
+from dianne.jobs import bell
+from dianne.jobs.database import POINT, Database, reason, transaction
+from dianne.jobs.entry import RUNNING
+from dianne.jobs.lock import hold, release
+from dianne.jobs.queue import Queue, end, notify
 from dianne.learning.strategy import Terms
-from dianne.store import Store
 from dianne.workspace import Folder
 
 MOST = 2000  # iterations that are written down of a job, evenly spread
-
-
-def _jobs(folder: Folder) -> Path:
-    return folder.state / "jobs"
+PACE = 0.5  # seconds between writes
+HURRY = 50  # milliseconds that a write waits for other writers; then it is tried again later
 
 
 class Recorder:
     """Writes the record of a job while it runs. A record that cannot be written never stops the job.
 
+    Use it in a `with`: it notes how the job ends, and holds the job's lock until then.
+
     Args:
         folder: the workspace.
-        job: what it was asked to do; has an "id".
-        iterations: how many it will do.
+        job: what it was asked to do; has an "id" and a "command". A job that was submitted keeps what it was
+            asked then.
+        total: how many iterations (or samples) it will do.
         note: told once if the record cannot be written.
+
+    Attributes:
+        stopping: whether somebody asked the job to stop.
     """
 
-    def __init__(self, folder: Folder, job: Mapping[str, Any], iterations: int, note: Callable[[str], None]):
-        self.path = _jobs(folder) / job["id"]
-        self.every = -(-iterations // MOST)
+    def __init__(self, folder: Folder, job: Mapping[str, Any], total: int, note: Callable[[str], None]):
+        self.folder = folder
+        self.job = job
+        self.total = total
+        self.every = max(1, -(-total // MOST))
         self.note = note
-        self.broken = False
-        self.waiting: list[str] = []
-        self._write("job.json", "w", json.dumps(job, indent=1, default=str) + "\n")
+        self.database = Database(folder)
+        self.connection: sqlite3.Connection | None = None
+        self.waiting: list[tuple[int, float, str, str]] = []
+        self.latest: tuple[int, Terms] | None = None
+        self.metrics: Mapping[str, float] = {}
+        self.next_write = 0.0
+        self.stopping = False
+        self.ending = ("finished", "finished", "", "")  # status, message, result, error
+
+    @property
+    def identifier(self) -> str:
+        """Of the job."""
+        return str(self.job["id"])
+
+    # ------------------------------------------------------------------------------------------- the frame
+
+    def __enter__(self) -> Recorder:
+        try:
+            if not hold(self.folder, self.identifier):
+                raise UsageError(f"the job {self.identifier} is running already")
+            self.connection = self.database.connect()
+            with transaction(self.connection):
+                self._begin(self.connection)
+            self.connection.execute(f"PRAGMA busy_timeout = {HURRY}")
+        except (OSError, sqlite3.Error, DianneError) as error:
+            if isinstance(error, UsageError):
+                raise
+            self._give_up(error)
+        return self
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        now, job = time.time(), self.identifier
+        connection.execute(
+            "INSERT INTO jobs (id, kind, status, asked, tag, foreground, submitted) "
+            "VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT (id) DO NOTHING",
+            (job, self.job["command"], RUNNING, json.dumps(self.job, default=str), self.job.get("tag"), now),
+        )
+        connection.execute(
+            "UPDATE jobs SET status = ?, started = ?, ended = NULL, pid = ?, attempts = attempts + 1, "
+            "total = ?, error = NULL, signal = NULL WHERE id = ?",
+            (RUNNING, now, os.getpid(), self.total, job),
+        )
+        notify(connection, job, "INFO", "started")
+
+    def ended(self, result: Mapping[str, Any], stopped: str = "") -> None:
+        """Say what the job found, and who stopped it, if somebody did."""
+        status, message = ("stopped", f"stopped by {stopped}") if stopped else ("finished", "finished")
+        self.ending = (status, message, json.dumps(result, default=str), "")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            self.ending = ("failed", f"failed: {cause(error)}", "", cause(error))
+        elif error is not None:  # somebody is impatient
+            self.ending = ("stopped", "stopped at once", "", "")
+        if self.connection is not None:
+            self.connection.execute("PRAGMA busy_timeout = 30000")
+            self._write(self._end)
+        if self.connection is not None:
+            self.connection.close()
+        release(self.folder, self.identifier)
+        bell.ring(self.folder)
+
+    def _end(self, connection: sqlite3.Connection) -> None:
+        self._insert(connection)
+        status, message, result, error = self.ending
+        end(connection, self.identifier, status, message, error or None)
+        connection.execute("UPDATE jobs SET result = ? WHERE id = ?", (result or None, self.identifier))
+
+    # -------------------------------------------------------------------------------------------- progress
 
     def tick(self, iteration: int, seconds: float, terms: Terms) -> None:
-        """Note an iteration, if it is one of those that are written down."""
+        """Note an iteration, and what it gave if it is one of those that are written down."""
         if iteration % self.every == 0:
-            numbers = {name: float(f"{float(term):.7g}") for name, term in terms.items()}
-            self._add({"iteration": iteration, "seconds": round(seconds, 3), "terms": numbers})
+            self.waiting.append((iteration, seconds, "terms", json.dumps(_numbers(terms))))
+        self.advance(iteration, seconds, terms)
+
+    def advance(self, iteration: int, seconds: float, terms: Terms) -> None:
+        """Note how far the job is."""
+        self.latest = iteration, terms
+        if seconds >= self.next_write:
+            self.next_write = seconds + PACE
+            self.flush()
 
     def validated(self, iteration: int, seconds: float, metrics: Mapping[str, float]) -> None:
         """Note an evaluation."""
-        self._add({"iteration": iteration, "seconds": round(seconds, 3), "validation": dict(metrics)})
-
-    def _add(self, entry: Mapping[str, Any]) -> None:
-        self.waiting.append(json.dumps(entry))
-        if len(self.waiting) >= 50:
-            self.flush()
+        self.metrics = dict(metrics)
+        self.waiting.append((iteration, seconds, "validation", json.dumps(self.metrics)))
 
     def flush(self) -> None:
-        """Write what was noted."""
-        if self.waiting:
-            self._write("progress.jsonl", "a", "\n".join(self.waiting) + "\n")
-            self.waiting.clear()
+        """Write what was noted, and see whether the job should stop."""
+        self._write(self._insert)
 
-    def _write(self, name: str, mode: str, text: str) -> None:
-        if self.broken:
+    def _insert(self, connection: sqlite3.Connection) -> None:
+        job = self.identifier
+        connection.executemany(
+            f"INSERT INTO progress ({POINT}) VALUES (?, ?, ?, ?, ?)",
+            [(job, iteration, round(seconds, 3), *rest) for iteration, seconds, *rest in self.waiting],
+        )
+        if self.latest:
+            iteration, terms = self.latest
+            connection.execute(
+                "UPDATE jobs SET iteration = ?, total = ?, terms = ?, metrics = ? WHERE id = ?",
+                (iteration, self.total, json.dumps(_numbers(terms)), json.dumps(self.metrics), job),
+            )
+        row = connection.execute("SELECT stopping FROM jobs WHERE id = ?", (job,)).fetchone()
+        self.stopping = bool(row and row[0])
+
+    def _write(self, what: Callable[[sqlite3.Connection], None]) -> None:
+        if self.connection is None:
             return
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with (self.path / name).open(mode, encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            self.broken = True
-            self.note(f"{display(self.path)}: the job's record cannot be written: {error.strerror}")
+            with transaction(self.connection):
+                what(self.connection)
+        except (OSError, sqlite3.Error) as error:
+            if "locked" not in str(error):  # by another writer; the next time, then
+                self._give_up(error)
+        else:
+            self.waiting.clear()
+
+    def _give_up(self, error: Exception) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        text = reason(error) if isinstance(error, OSError | sqlite3.Error) else str(error)
+        self.note(f"{display(self.database.path)}: the job's record cannot be written: {text}")
+
+
+def _numbers(terms: Terms) -> dict[str, float]:
+    """Terms with seven digits; waits for the device."""
+    return {name: float(f"{float(term):.7g}") for name, term in terms.items()}
+
+
+def cause(error: BaseException) -> str:
+    """The first real cause of a fault: a DianneError says it; of others, what came before all else."""
+    if isinstance(error, DianneError):
+        return str(error)
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+# ------------------------------------------------------------------------------------------------- reading
 
 
 @dataclass(frozen=True)
@@ -99,7 +219,7 @@ class Record:
 
     Attributes:
         id: the job's identifier.
-        job: its networks, dataset, strategy, options and seed; empty if nobody wrote them down.
+        job: its networks, dataset, strategy, options and tag.
         terms: of the loss, by name.
         validations: metrics on the validation set, by name.
     """
@@ -111,7 +231,7 @@ class Record:
 
 
 def read_record(folder: Folder, job: str) -> Record:
-    """The record of a job, as far as it was written; the last line may still be on its way.
+    """The record of a job, as far as it was written.
 
     Args:
         folder: the workspace.
@@ -121,58 +241,16 @@ def read_record(folder: Folder, job: str) -> Record:
         UsageError: there is no such job, or no such tag.
         DianneError: the record cannot be read.
     """
-    identifier = _find(folder, job)
-    place = _jobs(folder) / identifier
+    queue = Queue(folder)
+    entry = queue.get(job)
     terms: dict[str, Curve] = {}
     validations: dict[str, Curve] = {}
-    path = place / "progress.jsonl"
-    *lines, last = _read(path).split("\n")
-    for number, line in enumerate([*lines, last], start=1):
-        try:
-            entry = json.loads(line)
-            iteration = int(entry["iteration"])
-            for key, curves in (("terms", terms), ("validation", validations)):
-                for name, value in entry.get(key, {}).items():
-                    curve = curves.setdefault(name, Curve())
-                    curve.add(iteration, float(value))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if number <= len(lines):
-                raise DianneError(f"{display(path)}:{number}: is no line of a record: '{line}'") from error
-    return Record(identifier, _described(place / "job.json"), terms, validations)
-
-
-def _find(folder: Folder, job: str) -> str:
-    known = sorted(path.name for path in _jobs(folder).glob("*") if path.is_dir())
-    network, colon, tag = job.partition(":")
-    if colon:
-        maker = str(Store(folder.models).manifest(network, tag).job.get("id", ""))
-        if maker not in known:
-            place = display(_jobs(folder))
-            raise UsageError(f"the job '{maker}', which made {job}, left no record in {place}/")
-        return maker
-    found = [job] if job in known else [name for name in known if job and name.startswith(job)]
-    if len(found) > 1:
-        raise UsageError(f"several jobs begin with '{job}': {', '.join(found)}")
-    if not found:
-        hint = suggest(job, known, "jobs")
-        raise UsageError(f"there is no record of a job '{job}' in {display(_jobs(folder))}/{hint}")
-    return found[0]
-
-
-def _described(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(_read(path))
-    except ValueError as error:
-        raise DianneError(f"{display(path)}: its content was changed") from error
-    return found if isinstance(found, dict) else {}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise DianneError(f"{display(path)}: cannot be read: {error.strerror}") from error
+    for point in queue.progress(entry.id):
+        curves = terms if point.kind == "terms" else validations
+        for name, value in point.numbers.items():
+            curves.setdefault(name, Curve()).add(point.iteration, value)
+    asked = {
+        "networks": entry.networks, "dataset": entry.dataset, "strategy": entry.strategy,
+        "options": entry.options, "tag": entry.tag,
+    }  # fmt: skip
+    return Record(entry.id, asked, terms, validations)

@@ -1,0 +1,72 @@
+"""What jobs take of a machine, and what the machine has. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from dianne.options import NonNegativeFloat, NonNegativeInt, Options, PositiveInt
+
+SHARE = 4  # jobs of one kind that run at once, unless they say what they take
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to share out.
+
+    Attributes:
+        cpus: cores that this process may use.
+        gpus: names of the graphics cards.
+        memory: bytes.
+    """
+
+    cpus: int
+    gpus: tuple[str, ...]
+    memory: int
+
+
+def machine() -> Machine:
+    """The machine on which this runs; graphics cards as `nvidia-smi` lists them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(cores, _gpus(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _gpus() -> tuple[str, ...]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    listed = subprocess.run(
+        [program, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False
+    )
+    return tuple(listed.stdout.splitlines()) if listed.returncode == 0 else ()
+
+
+class Resources(Options):
+    """What a submitted job takes of the machine."""
+
+    cpus: NonNegativeFloat | None = None
+    """Cores that it takes from what other jobs of its kind may use; a quarter of the machine if left out."""
+    gpus: NonNegativeInt = 0
+    """Graphics cards that it gets for itself; it sees no others."""
+    threads: PositiveInt | None = None
+    """Threads that compute; as many as it takes cores if left out."""
+
+
+class Capacity(Options):
+    """What the runtime may use; the whole machine if left out."""
+
+    cpus: NonNegativeFloat | None = Field(default=None, gt=0)
+    """Cores that jobs of one kind share."""
+    gpus: NonNegativeInt | None = None
+    """Graphics cards, the first ones."""
+
+
+def filled(asked: Resources, has: Machine) -> Resources:
+    """Resources in which nothing is left out."""
+    cpus = asked.cpus if asked.cpus is not None else max(1, has.cpus // SHARE)
+    threads = asked.threads or max(1, int(cpus))
+    return Resources(cpus=cpus, gpus=asked.gpus, threads=threads)

@@ -1,0 +1,60 @@
+"""A job is checked when it is submitted as if it began now, and described so that it can begin later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dianne.binding import Consumer, bind
+from dianne.errors import UsageError, suggest
+from dianne.jobs import evaluate, learn
+from dianne.jobs.entry import KINDS
+from dianne.jobs.prepare import layered, plain, typed
+from dianne.jobs.resources import Resources, filled, machine
+from dianne.options import keys
+from dianne.seeds import new_seed
+from dianne.workspace import Folder
+
+
+def check(
+    folder: Folder, kind: str, networks: str | Iterable[str], dataset: str, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """What a job is asked to do, its tag, and the resources that it takes; raises as `Queue.submit`."""
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind of job '{kind}'{suggest(kind, KINDS, 'kinds')}")
+    own = {key: options[key] for key in keys(Resources) if key in options}
+    resources = _resources(own)
+    given = {key: value for key, value in options.items() if key not in own and value is not None}
+    prepared: learn.PreparedLearn | evaluate.PreparedEvaluate
+    if kind == "learn":
+        prepared = learn.prepare(folder, networks, dataset, given)
+        names = [member.name for member in prepared.team]
+        tag = prepared.tag
+        given.setdefault("seed", new_seed())
+        given["tag"] = tag
+        identifier = prepared.identifier
+    else:
+        prepared = evaluate.prepare(folder, networks, dataset, given)
+        names, tag = prepared.names, prepared.options.tag
+        identifier = prepared.identifier
+    given.pop("strategy", None)
+    asked = {
+        "id": identifier,
+        "command": kind,
+        "networks": names,
+        "dataset": dataset,
+        "strategy": prepared.strategy.__name__,
+        "options": {key: plain(value) for key, value in given.items()},
+    }
+    return asked, tag, resources.model_dump()
+
+
+def _resources(given: Mapping[str, Any]) -> Resources:
+    """What a job takes; raises UsageError if the machine has less."""
+    bound = bind("submit", [Consumer("resources", Resources)], layered(typed(given)))
+    has = machine()
+    found = filled(bound.of("resources", Resources), has)
+    for key, wanted, there in (("cpus", found.cpus or 0, has.cpus), ("gpus", found.gpus, len(has.gpus))):
+        if wanted > there:
+            raise UsageError(f"{key}={wanted:g}: this machine has {there}; `dianne devices` lists them")
+    return found
