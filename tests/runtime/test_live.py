@@ -231,7 +231,7 @@ def test_an_instance_follows_its_tag(folder, live, watcher):
     after = store(folder, 1.0)
     assert eventually(lambda: sums.forward([0, 0]).version == after)
     assert sums.forward([0, 0]).values.tolist() == [1, 1, 1]
-    assert watcher.notes == [("info", f"Sum took new weights of Sum:t: {after[:12]}, was {before[:12]}")]
+    assert watcher.notes == [("INFO", f"Sum took new weights of Sum:t: {after[:12]}, was {before[:12]}")]
 
 
 def test_a_tag_that_moves_under_load_mixes_no_versions(folder, live):
@@ -276,7 +276,7 @@ def test_spoilt_weights_are_said_once_and_the_old_ones_kept(folder, live, watche
     place = path.relative_to(folder.root)
     assert watcher.notes == [
         (
-            "error",
+            "DANGER",
             f"Sum keeps the weights {before[:12]}: {place}: its content was changed; restore it from a copy",
         )
     ]
@@ -304,7 +304,7 @@ def test_a_tag_that_is_gone_leaves_the_weights_where_they_are(folder, live, watc
     message = (
         f"Sum keeps the weights {version[:12]}: Sum has no tag 't'; nothing is stored for Sum in models/"
     )
-    assert watcher.notes == [("error", message)]
+    assert watcher.notes == [("DANGER", message)]
 
 
 # ------------------------------------------------------------------------------------ what is deployed
@@ -341,7 +341,7 @@ def test_what_is_deployed_is_brought_up_at_the_start(folder, live, watcher):
     message = (
         "bad cannot be brought up: .dianne/instances/bad.json: its content was changed; deploy bad again"
     )
-    assert watcher.notes == [("error", message)]
+    assert watcher.notes == [("DANGER", message)]
 
 
 def test_deploying_needs_a_tag_that_is_there(folder, live):

@@ -52,7 +52,7 @@ class LiveWatcher:
     """Who follows live instances; every method may be left as it is. Called from several threads."""
 
     def note(self, level: str, message: str) -> None:
-        """Something happened: "info" for new weights, "error" for weights that cannot be used."""
+        """Something happened: "INFO" for new weights, "DANGER" for weights that cannot be used."""
 
     def ran(self, instance: str, version: str, calls: int, seconds: float) -> None:
         """So many calls were answered together."""
@@ -168,8 +168,11 @@ class LiveInstances:
             UsageError: nothing of that name is deployed.
             StoreError: its weights are spoilt or do not fit.
         """
-        found = self._live.get(name)
-        return found if found is not None else self._bring_up(instances.find(self.folder, name))
+        return self.ready(name) or self._bring_up(instances.find(self.folder, name))
+
+    def ready(self, name: str) -> Live | None:
+        """The instance of that name, if it is in memory already."""
+        return self._live.get(name)
 
     def deploy(self, network: str, tag: str, name: str | None = None) -> Live:
         """Deploy a network, or deploy it again; raises as `instances.deploy`."""
@@ -217,7 +220,7 @@ class LiveInstances:
         if before:
             source = f"{instance.network}:{instance.tag}"
             self._watcher.note(
-                "info", f"{name} took new weights of {source}: {_short(after)}, was {_short(before[1])}"
+                "INFO", f"{name} took new weights of {source}: {_short(after)}, was {_short(before[1])}"
             )
 
     def _note_fault(self, name: str, message: str) -> None:
@@ -228,7 +231,7 @@ class LiveInstances:
         self._said[name] = said
         live = self._live.get(name)
         state = f"keeps the weights {_short(live.deployed.version)}" if live else "cannot be brought up"
-        self._watcher.note("error", f"{name} {state}: {message}")
+        self._watcher.note("DANGER", f"{name} {state}: {message}")
 
     def _bring_up(self, instance: Instance) -> Live:
         """Load the newest weights, beside the old ones if there are some, and change over to them."""
