@@ -96,7 +96,7 @@ def test_calls_that_wait_go_together():
     gate = Gate()
     batcher = Batcher(gate, "test")
     first = batcher.submit(0)
-    while batcher._calls:
+    while batcher.waiting:
         time.sleep(0.001)
     others = [batcher.submit(number) for number in range(1, 6)]
     gate.door.release(2)
@@ -183,7 +183,7 @@ def test_sequences_of_several_lengths_are_answered_in_batches_of_their_own(folde
     event = blocked(memory)
     samples = [np.ones((1, steps, 2)) for steps in (2, 1, 2, 3)]
     first = memory.submit(samples[0])
-    while memory._batcher._calls:
+    while memory.batcher.waiting:
         time.sleep(0.001)
     answers = [first, *map(memory.submit, samples[1:])]
     event.set()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, thread_time
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
 _EVERY = 0.1  # seconds between looks at the tags
+_QUICK = 0.005  # seconds of computing that may hold up whoever asks
 _AGAIN = 10.0  # seconds until weights that could not be loaded are tried again
 
 
@@ -61,24 +62,34 @@ class LiveWatcher:
 class Live:
     """One deployed network in memory.
 
+    Attributes:
+        deployed: what is called, with its weights; replaced as a whole, and read once for a batch.
+        batcher: puts calls together.
+        quick: whether the last batch took so little that handing it to another thread would take longer.
+
     Args:
         deployed: its first weights.
         watcher: is told what happens.
     """
 
     def __init__(self, deployed: Deployed, watcher: LiveWatcher):
-        self.deployed = deployed  # replaced as a whole; a batch reads it once
+        self.deployed = deployed
+        self.batcher: Batcher[_Samples, Answer] = Batcher(self._run, deployed.instance.name)
+        self.quick = False
         self._watcher = watcher
-        self._batcher: Batcher[_Samples, Answer] = Batcher(self._run, deployed.instance.name)
 
-    def submit(self, samples: ArrayLike) -> Future[Answer]:
+    def submit(self, samples: ArrayLike, wake: bool = True) -> Future[Answer]:
         """Ask for the results of one sample or of a batch.
+
+        Args:
+            samples: of the input's shape, or (b, *shape).
+            wake: see `Batcher.submit`.
 
         Raises:
             UsageError: the shape does not fit; or the answer raises it.
         """
         values = torch.from_numpy(np.array(samples, np.float32))  # a copy: the caller may go on with theirs
-        answer = self._batcher.submit(self.deployed.batch_of(values))
+        answer = self.batcher.submit(self.deployed.batch_of(values), wake)
         if answer.cancelled():
             raise UsageError(f"'{self.deployed.instance.name}' was undeployed")
         return answer
@@ -89,15 +100,16 @@ class Live:
 
     def close(self) -> None:
         """Answer what was asked, and nothing more."""
-        self._batcher.close()
+        self.batcher.close()
 
     def _run(self, calls: list[_Call]) -> None:
-        deployed = self.deployed
+        deployed, started = self.deployed, thread_time()
         groups: dict[Any, list[_Call]] = {}
         for call in calls:
             groups.setdefault(call.asked[0].shape[1:], []).append(call)
         for group in groups.values():
             self._answer(deployed, group)
+        self.quick = thread_time() - started < _QUICK
 
     def _answer(self, deployed: Deployed, calls: list[_Call]) -> None:
         """Answer calls whose samples are of one shape; each by itself if they cannot go together."""

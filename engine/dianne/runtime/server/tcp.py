@@ -1,6 +1,6 @@
 """JSON-RPC over TCP: JSON objects one after the other, without frames, on a connection that is kept.
 
-The first object is `{"token": "..."}`, and is not answered; or the first request has the token as a member. The
+The first object is `{"token": "..."}`, and is not answered; or the first request has a member `token`. The
 requests of one connection are answered in their order.
 """
 
