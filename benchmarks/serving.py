@@ -84,6 +84,7 @@ def retrain(folder: Path) -> None:
     os.nice(5)  # as one would beside a service
     while True:
         Workspace(folder).learn("Encoder,Decoder", "Digits", maxIterations=20, **LEARN)
+        print("trained", flush=True)
 
 
 @contextmanager
@@ -93,7 +94,7 @@ def process(role: Callable[[Path], None], folder: Path) -> Iterator[str]:
     started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
     try:
-        yield started.stdout.readline().strip() if role is not retrain else ""
+        yield started.stdout.readline().strip()
     finally:
         started.terminate()
         started.communicate()

@@ -21,6 +21,8 @@ from dianne.options import Options
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
+_LONGEST = 200  # bytes of a name
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -180,6 +182,7 @@ def find(folder: Folder, name: str) -> Instance:
 
 
 def _path(folder: Folder, name: str) -> Path:
-    if not name or any(sign in name for sign in "/\\") or name.startswith("."):
+    strange = any(sign in name for sign in "/\\") or name.startswith(".") or not name.isprintable()
+    if not name or strange or len(name.encode()) > _LONGEST:
         raise UsageError(f"'{name}' cannot name an instance: write letters, digits, - and _")
     return folder.state / "instances" / f"{name}.json"

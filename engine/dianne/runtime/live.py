@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -158,9 +159,11 @@ class LiveInstances:
     def start(self) -> None:
         """Bring up what is deployed, and follow it from here on.
 
-        For a process of its own: leaves half of the cores to those who ask.
+        For a process of its own: leaves half of the cores to those who ask, and lets threads wait less for
+        each other.
         """
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+        sys.setswitchinterval(0.0005)
         self.refresh()
         self._follower.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from dianne.runtime.pictures import grid, picture
 JSON, NPY, PNG, JPEG = "application/json", "application/x-npy", "image/png", "image/jpeg"
 TAKES = (JSON, NPY, PNG, JPEG)
 GIVES = (JSON, NPY, PNG)
+_NPY_FAULTS = (
+    ValueError, TypeError, OverflowError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError,
+)  # fmt: skip  # all that numpy was seen to raise for spoilt headers
 
 
 class UnknownKindError(UsageError):
@@ -102,7 +106,7 @@ def _npy(body: bytes) -> NDArray[Any]:
         if kind.hasobject or kind.kind not in "fiub":
             raise UsageError(f"the body is an array of {kind}; expected numbers")
         return np.frombuffer(body[file.tell() :], kind).reshape(shape, order="F" if by_columns else "C")
-    except (ValueError, TypeError, OverflowError, MemoryError, RecursionError) as error:
+    except _NPY_FAULTS as error:
         raise UsageError(f"the body is no .npy file: {error}") from error
 
 

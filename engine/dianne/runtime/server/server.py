@@ -168,11 +168,11 @@ def _own_socket(path: Path) -> socket.socket:
         raise UsageError(
             f"{display(path)}: the path is too long for a socket; work in the workspace's folder"
         )
+    with socket.socket(socket.AF_UNIX) as other, suppress(OSError):
+        other.connect(str(path))
+        raise DianneError(f"{display(path)}: another runtime listens here")
     opened = socket.socket(socket.AF_UNIX)
     try:
-        with suppress(OSError):
-            opened.connect(str(path))
-            raise DianneError(f"{display(path)}: another runtime listens here")
         path.unlink(missing_ok=True)
         opened.bind(str(path))
         path.chmod(0o600)  # before anybody can connect
