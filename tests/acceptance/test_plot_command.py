@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from command import Run
 from PIL import Image
-
-from dianne.store import Store
 
 STRATEGY = '''\
 import torch
@@ -36,11 +33,6 @@ def test_every_kind_of_picture_is_drawn_from_tiny_jobs(run: Run, folder: Path) -
     run("dianne learn Encoder,Decoder Digits strategy=VariationalAutoEncoder tag=vae maxIterations=20 seed=1")
     run("dianne learn MLP Digits tag=mlp maxIterations=20 seed=1")
     run("dianne learn Decoder Digits strategy=Pass latentDims=13 tag=cvae maxIterations=1")
-    job = Store(folder / "models").manifest("Encoder", "vae").job["id"]
-    place = folder / ".dianne" / "jobs" / job
-    place.mkdir(parents=True, exist_ok=True)
-    lines = [{"iteration": i, "seconds": 1.0, "terms": {"loss": 200.0 - i}} for i in range(20)]
-    (place / "progress.jsonl").write_text("\n".join(map(json.dumps, lines)) + '\n{"iterat')
     for words, out in (
         ("loss Encoder:vae", "loss.png"),
         ("latent Encoder Digits tag=vae", "latent.png"),
@@ -97,7 +89,7 @@ def test_every_kind_of_picture_is_drawn_from_tiny_jobs(run: Run, folder: Path) -
             "dianne plot loss abc out=.png",
             "plot loss: 1 problem\n  option 'out': expected a file that ends in .png or .svg, found '.png'",
         ),
-        ("dianne plot loss abc", "there is no record of a job 'abc' in .dianne/jobs/"),
+        ("dianne plot loss abc", "there is no job 'abc'; nothing was learned or submitted here yet"),
         (
             "dianne plot interpolate Encoder,Decoder Digits tag=vae from=-1",
             "plot interpolate: 1 problem\n  option 'from': expected at least 0, found '-1'",

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dianne.errors import DianneError, UsageError
+from dianne.jobs.record import Recorder
 from dianne.plots import confusion, interpolate, joint, latent, loss, manifold, reconstruct, samples
 from dianne.plots import options as kinds
 from dianne.plots.style import save
@@ -350,7 +351,8 @@ def test_jobs_are_drawn_on_top_of_each_other_with_their_validations():
 
 
 def test_a_job_without_a_loss_is_refused():
-    Path(".dianne/jobs/job0").mkdir(parents=True)
+    with Recorder(FOLDER, {"id": "job0", "command": "learn"}, 10, print):
+        pass
     assert refused(loss.draw, ["job0"]) == "the job job0 has noted no loss yet"
 
 

@@ -10,7 +10,8 @@ import torch
 
 from dianne.errors import DianneError, UsageError
 from dianne.runtime.batching import Batcher
-from dianne.runtime.instances import Instance, deploy, names, undeploy
+from dianne.runtime.deployments import Instance, names, undeploy
+from dianne.runtime.instances import deploy
 from dianne.runtime.live import LiveInstances, LiveWatcher
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder

@@ -11,14 +11,17 @@ from typing import Any
 import click
 
 import dianne
+from dianne.cli import instances, jobs, runtime
 from dianne.cli.console import row, say, show, show_json, show_table, stream, table
-from dianne.cli.dataset import dataset
-from dianne.cli.plot import plot
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    later={"plot": "dianne.cli.plot", "dataset": "dianne.cli.dataset"},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(dianne.__version__, prog_name="dianne", message="%(prog)s %(version)s")
 def cli() -> None:
     """Declare networks in YAML, train them with strategies, keep their weights under tags.
@@ -33,8 +36,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(plot)
-cli.add_command(dataset)
+for command in (*jobs.COMMANDS, *runtime.COMMANDS, *instances.COMMANDS):
+    cli.add_command(command)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
@@ -59,6 +62,7 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     else:
         (networks, dataset), options = split(words, "NETWORKS", "DATASET")
     from dianne.cli.progress import Screen
+    from dianne.cli.results import show_learned
     from dianne.jobs.learn import prepare
     from dianne.jobs.learn_run import LearnRun
 
@@ -70,21 +74,9 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     with Screen() as screen, _stop_on_signals() as (stop, code):
         result = LearnRun(job, screen, stop).run()
     if as_json:
-        show_json({
-            "job": result.job, "tag": result.tag, "networks": result.networks,
-            "iterations": result.iterations, "loss": result.loss, "seconds": round(result.seconds, 3),
-            "stopped": result.stopped,
-            "validations": {n: found.metrics for n, found in result.validations.items()},
-        })  # fmt: skip
+        show_json(result.summary())
         return code()
-    if result.stopped:
-        say(f"stopped by {result.stopped}")
-    if result.iterations:
-        stored = " and ".join(f"{name}:{result.tag}" for name in result.networks)
-        speed = result.seconds / result.iterations * 1000
-        took = f"{result.iterations:,} iterations in {result.seconds:.1f} s, {speed:.1f} ms each"
-        show(f"stored {stored} after {took}")
-        show("  ".join(f"{name} {value:.5g}" for name, value in result.loss.items()))
+    show_learned(result.summary())
     return code()
 
 
@@ -123,7 +115,7 @@ def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """
     (networks, dataset), options = split(words, "NETWORKS", "DATASET")
     from dianne.cli.progress import Screen
-    from dianne.cli.tables import show_evaluation
+    from dianne.cli.results import show_evaluation
     from dianne.jobs.evaluate import prepare, run
 
     job = prepare(here(), networks, dataset, options)
@@ -132,8 +124,11 @@ def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
         _show_settings(title, job, as_json)
         return
     with Screen() as screen:
-        found = run(job, screen.fetching)
-    show_evaluation(found, as_json)
+        found = run(job, screen.fetching, note=screen.note).summary()
+    if as_json:
+        show_json(found)
+    else:
+        show_evaluation(found)
 
 
 def _show_settings(title: str, job: Any, as_json: bool) -> None:
@@ -199,7 +194,7 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
     (name, *rest), options = split(words, "INSTANCE", "DATASET", optional=1)
     from dianne.binding import TYPED, Consumer, Given, bind
     from dianne.cli.progress import Screen
-    from dianne.cli.tables import show_results
+    from dianne.cli.results import show_results
     from dianne.runtime import forward as forwarding
     from dianne.runtime.instances import Instance, find, load
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from dianne.cli.console import row, show, show_json, show_table, table
-from dianne.evaluation.strategy import Evaluation
 from dianne.jobs.trial import Trial
 from dianne.network.network import Network
 
@@ -33,42 +30,6 @@ def show_network(network: Network, as_json: bool) -> None:
     show_table(made)
 
 
-def show_evaluation(found: Evaluation, as_json: bool) -> None:
-    """Metrics, and all confusions of a classification."""
-    if as_json:
-        entries = {
-            "strategy": found.strategy, "size": found.size, "metrics": found.metrics,
-            "seconds": round(found.seconds, 3), "secondsPerSample": found.seconds / found.size,
-        }  # fmt: skip
-        if found.outputs is not None:
-            entries["outputs"] = found.outputs.tolist()
-        if found.stored:
-            entries["stored"] = found.stored
-        if found.confusion:
-            entries |= {"confusionMatrix": found.confusion, "labels": found.labels}
-        show_json(entries)
-        return
-    made = table("metric", "value", right=("value",))
-    for name, value in found.metrics.items():
-        share = found.confusion is not None
-        row(made, name, f"{value:.2%}" if share else f"{value:.4f}")
-    show_table(made)
-    if found.confusion and found.labels:
-        show("")
-        columns = [str(label) for label in found.labels]
-        made = table("true \\ found", *columns, right=tuple(columns))
-        for label, counts in zip(columns, found.confusion, strict=True):
-            row(made, label, *(count or "·" for count in counts))
-        show_table(made)
-    if found.outputs is not None:
-        show("")
-        show_results(found.outputs)
-    each = found.seconds / found.size * 1e6
-    show(f"\n{found.size:,} samples in {found.seconds:.1f} s ({each:.0f} µs each)")
-    if found.stored:
-        show(f"kept under {found.stored}")
-
-
 def show_trial(trial: Trial, as_json: bool) -> None:
     """What was looked at, and what was wrong."""
     if as_json:
@@ -83,11 +44,3 @@ def show_trial(trial: Trial, as_json: bool) -> None:
         show(f"  {'wrong' if faults else 'fine ':5}  {check}")
         for fault in faults:
             show("         " + fault.replace("\n", "\n         "))
-
-
-def show_results(results: Tensor) -> None:
-    """Each result on a line, shortened."""
-    for index, result in enumerate(results):
-        values = result.flatten()[:12].tolist()
-        more = " …" if result.numel() > 12 else ""
-        show(f"[{index}] {list(result.shape)} {' '.join(f'{value:.4g}' for value in values)}{more}")

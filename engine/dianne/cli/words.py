@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
-from dianne.binding import parse_pairs
 from dianne.errors import UsageError, suggest
 from dianne.workspace import Folder
 
@@ -16,11 +16,27 @@ _ALIASES = {"eval": "evaluate"}
 
 
 class Commands(click.Group):
-    """A group that names the nearest command for an unknown one."""
+    """A group that names the nearest command for an unknown one.
+
+    Args:
+        later: modules that each hold a group of the same name, imported when one of them is used.
+    """
+
+    def __init__(self, *args: Any, later: Mapping[str, str] | None = None, **settings: Any):
+        super().__init__(*args, **settings)
+        self.later = dict(later or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, by name."""
+        return sorted({*super().list_commands(ctx), *self.later})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command of that name or alias."""
-        return super().get_command(ctx, _ALIASES.get(name, name))
+        name = _ALIASES.get(name, name)
+        if name in self.later:
+            found: click.Command = getattr(import_module(self.later[name]), name)
+            return found
+        return super().get_command(ctx, name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -39,6 +55,8 @@ def takes(metavar: str) -> Callable[[Any], Any]:
 
 def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[str], dict[str, Any]]:
     """Positional words and options, in any order."""
+    from dianne.binding import parse_pairs
+
     plain = [word for word in words if "=" not in word]
     if not len(names) - optional <= len(plain) <= len(names):
         missing = " and ".join(names[len(plain) :])

@@ -159,11 +159,11 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _take_over(connection: sqlite3.Connection, place: Path) -> None:
     """Take over what jobs wrote into `.dianne/jobs/<id>/`."""
-    found = place.glob("*/job.json") if place.is_dir() else []
-    for path in sorted(found, key=lambda path: path.stat().st_mtime):
-        asked, log = _object(_text(path)), path.with_name("progress.jsonl")
+    old = {path.parent for name in ("job.json", "progress.jsonl") for path in place.glob(f"*/{name}")}
+    for path in sorted(old, key=lambda path: (path.stat().st_mtime, path.name)):
+        asked, log = _object(_text(path / "job.json")), path / "progress.jsonl"
         entries = [entry for line in _text(log).splitlines() if "iteration" in (entry := _object(line))]
-        identifier, began = path.parent.name, path.stat().st_mtime
+        identifier, began = path.name, path.stat().st_mtime
         _take_over_progress(connection, identifier, entries)
         last = next((entry for entry in reversed(entries) if "terms" in entry), {"iteration": 0, "terms": {}})
         connection.execute(

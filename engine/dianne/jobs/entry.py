@@ -24,7 +24,7 @@ class Entry:
         networks: names, in the order of the roles.
         dataset: its name.
         strategy: the name of its class.
-        options: as they were given, by key.
+        options: as they were given, by key; and the seed, where it was drawn.
         tag: where its weights go, or which weights are judged.
         foreground: whether a person or a program runs it itself, not the runtime.
         resources: what it takes: "cpus", "gpus", "threads".
@@ -117,6 +117,7 @@ def read(row: sqlite3.Row) -> Entry:
     """The entry of a row with `COLUMNS`."""
     values: dict[str, Any] = dict(row)
     asked = json.loads(values.pop("asked"))
+    seed = {"seed": asked["seed"]} if asked.get("seed") is not None else {}  # drawn
     for key in ("resources", "terms", "metrics"):
         values[key] = json.loads(values[key])
     for key in ("foreground", "stopping"):
@@ -125,6 +126,6 @@ def read(row: sqlite3.Row) -> Entry:
         networks=list(asked.get("networks") or []),
         dataset=str(asked.get("dataset") or ""),
         strategy=str(asked.get("strategy") or ""),
-        options=dict(asked.get("options") or {}),
+        options={**(asked.get("options") or {}), **seed},
         **values,
     )

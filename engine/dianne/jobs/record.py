@@ -58,7 +58,8 @@ class Recorder:
         self.metrics: Mapping[str, float] = {}
         self.next_write = 0.0
         self.stopping = False
-        self.ending = ("finished", "finished", "", "")  # status, message, result, error
+        self.ending: tuple[str, str, str | None] = ("finished", "finished", None)
+        self.result: str | None = None
 
     @property
     def identifier(self) -> str:
@@ -89,24 +90,23 @@ class Recorder:
             (job, self.job["command"], RUNNING, json.dumps(self.job, default=str), self.job.get("tag"), now),
         )
         connection.execute(
-            "UPDATE jobs SET status = ?, started = ?, ended = NULL, pid = ?, attempts = attempts + 1, "
-            "total = ?, error = NULL, signal = NULL WHERE id = ?",
+            "UPDATE jobs SET status = ?, started = ?, ended = NULL, pid = ?, total = ?, "
+            "attempts = attempts + foreground, error = NULL, signal = NULL WHERE id = ?",
             (RUNNING, now, os.getpid(), self.total, job),
         )
         notify(connection, job, "INFO", "started")
 
     def ended(self, result: Mapping[str, Any], stopped: str = "") -> None:
         """Say what the job found, and who stopped it, if somebody did."""
-        status, message = ("stopped", f"stopped by {stopped}") if stopped else ("finished", "finished")
-        self.ending = (status, message, json.dumps(result, default=str), "")
+        if stopped:
+            self.ending = ("stopped", f"stopped by {stopped}", None)
+        self.result = json.dumps(result, default=str)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, Exception):
-            self.ending = ("failed", f"failed: {cause(error)}", "", cause(error))
-        elif error is not None:  # somebody is impatient
-            self.ending = ("stopped", "stopped at once", "", "")
+        if error is not None:
+            self.ending, self.result = ending_of(error), None
         if self.connection is not None:
             self.connection.execute("PRAGMA busy_timeout = 30000")
             self._write(self._end)
@@ -117,9 +117,8 @@ class Recorder:
 
     def _end(self, connection: sqlite3.Connection) -> None:
         self._insert(connection)
-        status, message, result, error = self.ending
-        end(connection, self.identifier, status, message, error or None)
-        connection.execute("UPDATE jobs SET result = ? WHERE id = ?", (result or None, self.identifier))
+        end(connection, self.identifier, *self.ending)
+        connection.execute("UPDATE jobs SET result = ? WHERE id = ?", (self.result, self.identifier))
 
     # -------------------------------------------------------------------------------------------- progress
 
@@ -183,6 +182,13 @@ class Recorder:
 def _numbers(terms: Terms) -> dict[str, float]:
     """Terms with seven digits; waits for the device."""
     return {name: float(f"{float(term):.7g}") for name, term in terms.items()}
+
+
+def ending_of(error: BaseException) -> tuple[str, str, str | None]:
+    """How a job ended that raised something: its status, a sentence, and the first real cause."""
+    if isinstance(error, Exception):
+        return ("failed", f"failed: {cause(error)}", cause(error))
+    return ("stopped", "stopped at once", None)  # somebody was impatient
 
 
 def cause(error: BaseException) -> str:

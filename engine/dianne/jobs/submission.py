@@ -31,19 +31,16 @@ def check(
         names = [member.name for member in prepared.team]
         tag = prepared.tag
         given.setdefault("seed", new_seed())
-        given["tag"] = tag
-        identifier = prepared.identifier
     else:
         prepared = evaluate.prepare(folder, networks, dataset, given)
         names, tag = prepared.names, prepared.options.tag
-        identifier = prepared.identifier
-    given.pop("strategy", None)
+    named = str(plain(given.pop("strategy", "")))
     asked = {
-        "id": identifier,
+        "id": prepared.identifier,
         "command": kind,
         "networks": names,
         "dataset": dataset,
-        "strategy": prepared.strategy.__name__,
+        "strategy": named if ":" in named else prepared.strategy.__name__,
         "options": {key: plain(value) for key, value in given.items()},
     }
     return asked, tag, resources.model_dump()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
 from math import prod
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -13,24 +10,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from dianne.document import display
-from dianne.errors import DianneError, UsageError, suggest
+from dianne.errors import UsageError
 from dianne.jobs.evaluate import stored_network
 from dianne.network.graph import Graph
+from dianne.network.network import Network
+from dianne.network.resolve import restore
 from dianne.options import Options
+from dianne.runtime.deployments import Instance as Instance
+from dianne.runtime.deployments import find as find
+from dianne.runtime.deployments import keep
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder
-
-_LONGEST = 200  # bytes of a name
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A deployed network: its name in the workspace, the network, and the tag that it follows."""
-
-    name: str
-    network: str
-    tag: str
 
 
 class DeployOptions(Options):
@@ -123,30 +113,8 @@ def deploy(folder: Folder, network: str, tag: str, name: str | None = None) -> D
     """
     instance = Instance(name or network, network, tag)
     deployed = load(folder, instance)
-    path = _path(folder, instance.name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(instance)) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise DianneError(f"{display(path)}: cannot be written: {error.strerror}") from error
+    keep(folder, instance)
     return deployed
-
-
-def undeploy(folder: Folder, name: str) -> None:
-    """Let an instance go; its weights stay.
-
-    Raises:
-        UsageError: nothing of that name is deployed.
-    """
-    find(folder, name)
-    _path(folder, name).unlink(missing_ok=True)
-
-
-def names(folder: Folder) -> list[str]:
-    """The names of all instances."""
-    return sorted(path.stem for path in (folder.state / "instances").glob("*.json"))
 
 
 def load(folder: Folder, instance: Instance) -> Deployed:
@@ -158,31 +126,7 @@ def load(folder: Folder, instance: Instance) -> Deployed:
     return Deployed(instance, version, manifest, stored_network(store, manifest, source))
 
 
-def find(folder: Folder, name: str) -> Instance:
-    """The instance of that name.
-
-    Raises:
-        UsageError: nothing of that name is deployed.
-    """
-    path = _path(folder, name)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-            raise TypeError  # noqa: TRY301 - one sentence for all that can be wrong
-        return Instance(**data)
-    except FileNotFoundError:
-        hint = suggest(name, names(folder), "instances")
-        raise UsageError(
-            f"'{name}' is not deployed{hint}\n  deploy it with: dianne deploy {name} tag=..."
-        ) from None
-    except OSError as error:
-        raise DianneError(f"{display(path)}: cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise DianneError(f"{display(path)}: its content was changed; deploy {name} again") from error
-
-
-def _path(folder: Folder, name: str) -> Path:
-    strange = any(sign in name for sign in "/\\") or name.startswith(".") or not name.isprintable()
-    if not name or strange or len(name.encode()) > _LONGEST:
-        raise UsageError(f"'{name}' cannot name an instance: write letters, digits, - and _")
-    return folder.state / "instances" / f"{name}.json"
+def network_of(folder: Folder, instance: Instance) -> Network:
+    """The network of an instance as it was when its weights were learned; raises as `deploy`."""
+    manifest = Store(folder.models).manifest(instance.network, instance.tag)
+    return restore(manifest.text, manifest.network, manifest.parameters, manifest.texts, manifest.overrides)

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from dianne import plugins
 from dianne.errors import DianneError, UsageError
-from dianne.runtime import instances
+from dianne.runtime import deployments, instances
 from dianne.runtime.batching import Batcher, Call
-from dianne.runtime.instances import Deployed, Instance
+from dianne.runtime.deployments import Instance
+from dianne.runtime.instances import Deployed
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
@@ -183,7 +184,7 @@ class LiveInstances:
             UsageError: nothing of that name is deployed.
             StoreError: its weights are spoilt or do not fit.
         """
-        return self.ready(name) or self._bring_up(instances.find(self.folder, name))
+        return self.ready(name) or self._bring_up(deployments.find(self.folder, name))
 
     def ready(self, name: str) -> Live | None:
         """The instance of that name, if it is in memory already."""
@@ -201,12 +202,12 @@ class LiveInstances:
         Raises:
             UsageError: nothing of that name is deployed.
         """
-        instances.undeploy(self.folder, name)
+        deployments.undeploy(self.folder, name)
         self._drop(name)
 
     def refresh(self) -> None:
         """Look at what is deployed and where its tags are; take new weights."""
-        deployed = instances.names(self.folder)
+        deployed = deployments.names(self.folder)
         for name in set(self._live) - set(deployed):
             self._drop(name)
         for name in deployed:
@@ -221,7 +222,7 @@ class LiveInstances:
             self.refresh()
 
     def _look_at(self, name: str) -> None:
-        instance, live = instances.find(self.folder, name), self._live.get(name)
+        instance, live = deployments.find(self.folder, name), self._live.get(name)
         version = self._store.resolve(instance.network, instance.tag)
         before = (live.deployed.instance, live.deployed.version) if live else None
         if before == (instance, version):

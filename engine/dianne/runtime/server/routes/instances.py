@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from dianne.runtime import instances as files
+from dianne.runtime import deployments
 from dianne.runtime.live import Live
 from dianne.runtime.server.forms import Deployment, InstanceForm, PathName
 from dianne.runtime.server.replies import looked_up
@@ -19,7 +19,7 @@ def routes(services: Services) -> APIRouter:
     @router.get("/instances")
     def instances() -> list[InstanceForm]:
         """The deployed networks that are up."""
-        names = files.names(services.folder)
+        names = deployments.names(services.folder)
         return [described(found) for name in names if (found := live.ready(name))]
 
     @router.post("/instances", status_code=201)
