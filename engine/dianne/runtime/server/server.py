@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import threading
 from contextlib import suppress
@@ -16,6 +15,7 @@ import uvloop
 from dianne.document import display
 from dianne.errors import DianneError, UsageError
 from dianne.jobs.queue import Queue
+from dianne.runtime.control import socket_of
 from dianne.runtime.server.app import make_app
 from dianne.runtime.server.auth import Guard, token_of
 from dianne.runtime.server.jsonrpc import JsonRpc
@@ -132,12 +132,6 @@ class Server:
         self._ready.set()
         await asyncio.gather(self._servers[0].serve([http]), self._servers[1].serve([own]))
         await connections.close()
-
-
-def socket_of(folder: Folder) -> Path:
-    """The user's own socket, by the shorter of its names: systems take about 100 characters."""
-    path = (folder.state / "runtime.sock").absolute()
-    return min(path, Path(os.path.relpath(path)), key=lambda name: len(str(name)))
 
 
 def _listening(host: str, wanted: int | None, usual: int) -> socket.socket:

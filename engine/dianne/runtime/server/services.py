@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 from collections.abc import Mapping
 from typing import Any
 
+from dianne.document import display
 from dianne.errors import UsageError
 from dianne.jobs.queue import Queue, notify
 from dianne.runtime.live import LiveInstances, LiveWatcher
@@ -41,12 +43,15 @@ class Services:
             UsageError: the strategy is source text, or a module from somewhere else.
         """
         strategy = options.get("strategy")
-        if self.allow_source or not isinstance(strategy, str):
+        if not isinstance(strategy, str):
             return options
+        source = "\n" in strategy or "class " in strategy
+        if self.allow_source:
+            return {**options, "strategy": self._kept(strategy)} if source else options
         module, colon, _ = strategy.partition(":")
         root = self.folder.root.resolve()
         inside = module.endswith(".py") and (root / module).resolve().is_relative_to(root)
-        if "\n" in strategy or "class " in strategy:
+        if source:
             found = "source text"
         elif colon and not inside:
             found = f"'{strategy}', a module outside of the workspace,"
@@ -56,6 +61,21 @@ class Services:
             f"strategy: {found} is not taken; put its file into strategies/, or start the server with "
             "--allow-source"
         )
+
+    def _kept(self, source: str) -> str:
+        """Put a strategy's source into the workspace; returns the name of its class, the last one."""
+        try:
+            classes = [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+        except (SyntaxError, ValueError) as error:
+            raise UsageError(f"strategy: not valid Python: {error}") from error
+        if not classes:
+            raise UsageError("strategy: the source text has no class")
+        path = self.folder.root / "strategies" / f"{classes[-1]}.py"
+        if path.exists() and path.read_text(encoding="utf-8") != source:
+            raise UsageError(f"strategy: {display(path)} is there and differs; call the class something else")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+        return classes[-1]
 
 
 class _Watcher(LiveWatcher):
