@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dianne.api import Workspace as Workspace
+    from dianne.client import connect as connect
     from dianne.criteria import CriterionName as CriterionName
     from dianne.criteria import gaussian_halves as gaussian_halves
     from dianne.criteria import log_probabilities as log_probabilities
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "dianne.api": ["Workspace"],
+    "dianne.client": ["connect"],
     "dianne.criteria": [
         "CriterionName", "gaussian_halves", "log_probabilities", "prior_to_posterior",
         "standard_normal_divergence",

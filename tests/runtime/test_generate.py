@@ -42,7 +42,7 @@ def build(tmp_path):
         with torch.no_grad():
             for weight in graph.parameters():
                 weight.mul_(4)
-        return Deployed(Instance("Mine", "Mine", "t"), Manifest("Mine", text, {}, labels=labels), graph)
+        return Deployed(Instance("Mine", "Mine", "t"), "", Manifest("Mine", text, {}, labels=labels), graph)
 
     return built
 

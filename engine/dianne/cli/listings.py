@@ -7,37 +7,24 @@ from typing import Any
 
 from dianne import plugins
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.data import descriptor, files
-from dianne.errors import ConfigError, UsageError, suggest
-from dianne.network import file as network_file
+from dianne.errors import UsageError, suggest
 from dianne.options import Choice, default_of, keys
-from dianne.store import Manifest, Store, StoreError
-from dianne.workspace import Folder, shipped
+from dianne.runtime import listings
+from dianne.store import Manifest
+from dianne.workspace import Folder
 
 
 def list_models(folder: Folder, as_json: bool) -> None:
     """Networks by name; a file that cannot be read is listed with its fault."""
-    store = Store(folder.models)
-    entries = []
-    for name, path in sorted(folder.files("networks").items()):
-        try:
-            found = network_file.read(path)
-            about, parameters = found.description, found.parameters
-        except ConfigError as error:
-            about, parameters = f"cannot be read: {error.problems[0]}", {}
-        entries.append({
-            "name": name, "description": about, "parameters": parameters, "tags": store.names(name),
-            "ships": path.is_relative_to(shipped("networks")),
-        })  # fmt: skip
+    entries = listings.models(folder)
     if as_json:
         show_json(entries)
         return
     made = table("network", "parameters", "tags", "description")
     for entry in entries:
-        given: Any = entry["parameters"]
-        shown = _few(key if value is None else f"{key}={value}" for key, value in given.items())
-        tags: Any = entry["tags"]
-        row(made, entry["name"], shown, ", ".join(tags), entry["description"])
+        parameters = entry["parameters"].items()
+        shown = _few(key if value is None else f"{key}={value}" for key, value in parameters)
+        row(made, entry["name"], shown, ", ".join(entry["tags"]), entry["description"])
     show_table(made)
 
 
@@ -49,70 +36,33 @@ def _few(words: Iterable[str], most: int = 4) -> str:
 
 def list_tags(folder: Folder, network: str | None, as_json: bool) -> int:
     """Tags with iterations, loss and time; spoilt ones with their fault, and then the exit code is 1."""
-    store = Store(folder.models)
-    refs = store.refs()
-    if network is not None:
-        refs = [ref for ref in refs if ref[0] == network]
-    if network is not None and not refs:
-        folder.find("networks", network)  # a name that is nowhere is an error, one without tags is not
-    found: list[tuple[str, str, Manifest]] = []
-    faults: list[tuple[str, str, str]] = []
-    for name, tag in refs:
-        try:
-            found.append((name, tag, store.manifest(name, tag)))
-        except StoreError as error:
-            faults.append((name, tag, str(error)))
-    code = 1 if faults else 0
+    found = listings.tags(folder, network)
+    faults = [one for one in found if not isinstance(one[2], Manifest)]
     if as_json:
-        show_json([
-            {
-                "network": name, "tag": tag, "iteration": m.iteration, "loss": m.loss, "created": m.created,
-                "job": m.job, "dataset": m.dataset, "parameters": m.parameters, "versions": m.versions,
-            }
-            for name, tag, m in found
-        ] + [{"network": name, "tag": tag, "fault": fault} for name, tag, fault in faults])  # fmt: skip
-        return code
-    if not refs:
+        show_json([listings.tag_entry(*one) for one in found])
+        return int(bool(faults))
+    if not found:
         say(f"nothing is stored{f' for {network}' if network else ''} in this workspace yet")
-        return code
+        return 0
     made = table("network", "tag", "iterations", "loss", "dataset", "parameters", "stored (UTC)",
                  right=("iterations", "loss"))  # fmt: skip
     for name, tag, m in found:
+        if not isinstance(m, Manifest):
+            row(made, name, tag, "spoilt")
+            continue
         loss = f"{m.loss['loss']:.4g}" if "loss" in m.loss else ""
         parameters = " ".join(f"{key}={value}" for key, value in m.parameters.items())
         created = m.created.split("+")[0].replace("T", " ")
         row(made, name, tag, f"{m.iteration:,}", loss, m.dataset.get("name"), parameters, created)
-    for name, tag, _ in faults:
-        row(made, name, tag, "spoilt")
     show_table(made)
     for name, tag, fault in faults:
         say(f"{name}:{tag}: {fault}; `dianne verify` tells what can be done", style="red")
-    return code
+    return int(bool(faults))
 
 
 def list_datasets(folder: Folder, as_json: bool) -> None:
     """Datasets by name; samples and shape as far as their descriptors tell them."""
-    entries: list[dict[str, Any]] = []
-    for name, path in sorted(folder.files("datasets").items()):
-        try:
-            described = descriptor.read(path)
-        except ConfigError as error:
-            about = f"cannot be read: {error.problems[0]}"
-            entries.append({
-                "name": name, "type": None, "samples": None, "inputDims": None, "files": "",
-                "description": about,
-            })  # fmt: skip
-            continue
-        found, beside = described.descriptor, files.home(described)
-        needed = found.needs()
-        missing = [file for file in needed if files.locate(folder, found.name, file, beside) is None]
-        ends = [part.stop for part in found.parts.values()]
-        samples = max(end or 0 for end in ends) if ends and all(ends) else None
-        state = "needs none" if not needed else "here" if not missing else f"{len(missing)} to fetch"
-        entries.append({
-            "name": name, "type": found.type, "samples": samples, "inputDims": found.input_dims,
-            "files": state, "description": found.description,
-        })  # fmt: skip
+    entries = listings.datasets(folder)
     if as_json:
         show_json(entries)
         return
@@ -126,13 +76,13 @@ def list_datasets(folder: Folder, as_json: bool) -> None:
 
 def list_strategies(folder: Folder, as_json: bool) -> None:
     """Strategies by name, those for learning first."""
-    found = sorted(plugins.strategies(folder).values(), key=lambda s: (s.kind == plugins.EVALUATION, s.name))
+    entries = listings.strategies(folder)
     if as_json:
-        show_json([{"name": s.name, "kind": s.kind, "summary": s.summary} for s in found])
+        show_json(entries)
         return
     made = table("strategy", "what it does")
-    for strategy in found:
-        row(made, strategy.name, strategy.summary)
+    for entry in entries:
+        row(made, entry["name"], entry["summary"])
     show_table(made)
 
 

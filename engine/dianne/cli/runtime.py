@@ -15,24 +15,29 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 
 
 @click.command()
-@takes("[cpus=N] [gpus=N]")
-def serve(words: tuple[str, ...]) -> None:
+@takes("[cpus=N] [gpus=N] [port=N] [rpcPort=N] [host=ADDRESS]")
+@click.option("--allow-source", is_flag=True, help="Take strategies as source text over HTTP.")
+def serve(words: tuple[str, ...], allow_source: bool) -> None:
     """Be the runtime of this workspace, in the foreground.
 
     It starts submitted jobs while there is room. `dianne submit` starts one in the background. Jobs go on
     when it ends.
 
     \b
-      dianne serve cpus=4
+      dianne serve cpus=4 port=8080
     """
     _, options = split(words)
     from dianne.binding import TYPED, Consumer, Given, bind
     from dianne.jobs.resources import Capacity
     from dianne.runtime import control
+    from dianne.runtime.serving import Listening
 
     given = {key: Given(value, TYPED) for key, value in options.items()}
-    capacity = bind("serve", [Consumer("serve", Capacity)], given).of("serve", Capacity)
-    control.serve(here(), capacity, _say_with_time)
+    if allow_source:
+        given["allowSource"] = Given(True, TYPED)
+    bound = bind("serve", [Consumer("jobs", Capacity), Consumer("server", Listening)], given)
+    capacity, listening = bound.of("jobs", Capacity), bound.of("server", Listening)
+    control.serve(here(), capacity, listening, _say_with_time)
 
 
 def _say_with_time(message: str) -> None:

@@ -19,6 +19,7 @@ from dianne.errors import DianneError, UsageError
 from dianne.jobs.resources import Capacity, machine
 from dianne.jobs.schedule import Room
 from dianne.runtime.process import SAFE_PATH, Runtime
+from dianne.runtime.serving import Listening, served
 from dianne.workspace import Folder
 
 SOON = 10.0  # seconds in which a runtime has started or ended
@@ -44,6 +45,12 @@ class Status:
 
 def _lock(folder: Folder) -> Path:
     return folder.state / "runtime.lock"
+
+
+def socket_of(folder: Folder) -> Path:
+    """The user's own way in, by the shorter of its names: systems take about 100 characters."""
+    path = (folder.state / "runtime.sock").absolute()
+    return min(path, Path(os.path.relpath(path)), key=lambda name: len(str(name)))
 
 
 def log_of_runtime(folder: Folder) -> Path:
@@ -92,12 +99,13 @@ def _alone(folder: Folder, room: Room) -> Iterator[None]:
         os.close(handle)
 
 
-def serve(folder: Folder, capacity: Capacity, say: Callable[[str], None]) -> None:
+def serve(folder: Folder, capacity: Capacity, listening: Listening, say: Callable[[str], None]) -> None:
     """Be the runtime of a workspace until SIGTERM or SIGINT.
 
     Args:
         folder: the workspace.
         capacity: what it may use.
+        listening: where it can be reached.
         say: is told what happens.
 
     Raises:
@@ -110,7 +118,8 @@ def serve(folder: Folder, capacity: Capacity, say: Callable[[str], None]) -> Non
     try:
         with _alone(folder, room):
             say(f"working the queue of {folder.root.absolute()} with {room}")
-            Runtime(folder, room, say).run()
+            with served(folder, listening, say):
+                Runtime(folder, room, say).run()
             say("ended; jobs that run go on")
     except OSError as error:
         raise DianneError(f"{display(folder.state)}: cannot be written: {error.strerror}") from error

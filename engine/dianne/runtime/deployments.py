@@ -10,6 +10,8 @@ from dianne.document import display
 from dianne.errors import DianneError, UsageError, suggest
 from dianne.workspace import Folder
 
+_LONGEST = 200  # bytes of a name
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -54,7 +56,12 @@ def find(folder: Folder, name: str) -> Instance:
 
 def deployed(folder: Folder) -> list[Instance]:
     """All instances, by name; raises DianneError if the note of one is spoilt."""
-    return [find(folder, path.stem) for path in sorted(_place(folder).glob("*.json"))]
+    return [find(folder, name) for name in names(folder)]
+
+
+def names(folder: Folder) -> list[str]:
+    """The names of all instances."""
+    return sorted(path.stem for path in _place(folder).glob("*.json"))
 
 
 def undeploy(folder: Folder, name: str) -> None:
@@ -82,6 +89,7 @@ def _place(folder: Folder) -> Path:
 
 
 def _path(folder: Folder, name: str) -> Path:
-    if not name or any(sign in name for sign in "/\\") or name.startswith("."):
+    strange = any(sign in name for sign in "/\\") or name.startswith(".") or not name.isprintable()
+    if not name or strange or len(name.encode()) > _LONGEST:
         raise UsageError(f"'{name}' cannot name an instance: write letters, digits, - and _")
     return _place(folder) / f"{name}.json"

@@ -37,12 +37,14 @@ class Deployed:
 
     Args:
         instance: what it is.
+        version: the identifier of the manifest.
         manifest: where its weights came from.
         module: the network, in evaluation mode.
     """
 
-    def __init__(self, instance: Instance, manifest: Manifest, module: Graph):
+    def __init__(self, instance: Instance, version: str, manifest: Manifest, module: Graph):
         self.instance = instance
+        self.version = version
         self.manifest = manifest
         self.module = module
 
@@ -78,18 +80,28 @@ class Deployed:
             UsageError: the shape does not fit.
         """
         values = samples if isinstance(samples, Tensor) else torch.from_numpy(np.asarray(samples, np.float32))
+        batch, single = self.batch_of(values)
+        result = self.run(batch)
+        result = result[0] if single else result
+        return result if isinstance(samples, Tensor) else result.numpy()
+
+    def batch_of(self, values: Tensor) -> tuple[Tensor, bool]:
+        """Samples as a batch (b, ...), and whether they were a single one; raises as `forward`."""
         values = values.to(torch.float32)
         single = values.shape == self.input_dims
         batch = prod(values.shape[1:]) == prod(self.input_dims)
         if values.dim() <= len(self.input_dims) and not single and not batch:
             name = f"{self.instance.network}.{next(iter(self.module.inputs))}"
             raise UsageError(f"{name} takes samples of {list(self.input_dims)}, got {list(values.shape)}")
+        return (values.unsqueeze(0) if single else values), single
+
+    def run(self, batch: Tensor) -> Tensor:
+        """Results (b, ...) for a batch; raises as `forward`."""
         with torch.inference_mode():
-            result = self.module(values.unsqueeze(0) if single else values)
+            result = self.module(batch)
         if not isinstance(result, Tensor):
             raise UsageError(f"{self.instance.network} has several outputs; call its module")
-        result = result[0] if single else result
-        return result if isinstance(samples, Tensor) else result.numpy()
+        return result
 
 
 def deploy(folder: Folder, network: str, tag: str, name: str | None = None) -> Deployed:
@@ -108,9 +120,10 @@ def deploy(folder: Folder, network: str, tag: str, name: str | None = None) -> D
 def load(folder: Folder, instance: Instance) -> Deployed:
     """Bring an instance up with the newest weights of its tag; raises as `deploy`."""
     store = Store(folder.models)
-    manifest = store.manifest(instance.network, instance.tag)
+    version = store.resolve(instance.network, instance.tag)
+    manifest = store.read_manifest(version)
     source = f"{instance.network}:{instance.tag}"
-    return Deployed(instance, manifest, stored_network(store, manifest, source))
+    return Deployed(instance, version, manifest, stored_network(store, manifest, source))
 
 
 def network_of(folder: Folder, instance: Instance) -> Network:

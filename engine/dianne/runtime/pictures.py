@@ -15,8 +15,8 @@ _TILE = 112  # pixels; small images are enlarged by a whole number to about this
 _GAP = 6  # pixels of white between images
 
 
-def grid(images: NDArray[Any]) -> Image.Image:
-    """A square grid of images, row by row.
+def pixels_of(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values as pixels (n, 1 or 3, h, w).
 
     Args:
         images: (n, h, w) grey, (n, 1, h, w) grey or (n, 3, h, w) red, green, blue; 0 is black and 1 white.
@@ -37,8 +37,19 @@ def grid(images: NDArray[Any]) -> Image.Image:
     low, high = float(colours.min()), float(colours.max())
     if low < 0 or high > 1:
         colours = (colours - low) / ((high - low) or 1)
-    pixels = np.round(colours * 255).astype(np.uint8)
-    factor = max(1, _TILE // max(shape[-2:]))
+    return np.round(colours * 255).astype(np.uint8)
+
+
+def picture(image: NDArray[Any]) -> Image.Image:
+    """One image, a pixel for each value; takes and raises as `pixels_of`, without the n."""
+    (pixels,) = pixels_of(image[None])
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+
+
+def grid(images: NDArray[Any]) -> Image.Image:
+    """A square grid of images, row by row; takes and raises as `pixels_of`."""
+    pixels = pixels_of(images)
+    factor = max(1, _TILE // max(pixels.shape[-2:]))
     pixels = pixels.repeat(factor, axis=2).repeat(factor, axis=3)
     height, width = pixels.shape[2:]
     columns = ceil(sqrt(len(pixels)))
