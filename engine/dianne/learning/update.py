@@ -63,7 +63,7 @@ def refuse_infinite(terms: Terms) -> None:
     Terms on another device than the CPU are left alone: reading them would wait for it.
     """
     for name, term in terms.items():
-        if term.device.type == "cpu" and not math.isfinite(value := float(term.detach())):
+        if term.device.type == "cpu" and not math.isfinite(value := term.item()):
             what = "the loss" if name == "loss" else f"the term '{name}' of the loss"
             raise DivergedError(f"{what} is {value}")
 
