@@ -46,6 +46,7 @@ class Dataset:
         noises: what is done to its inputs once an autoencoder's targets are taken.
         draws: where random adapters take their numbers from; where there is none nothing is augmented, and
             what has to be drawn is drawn from one stream for each batch.
+        device: of its batches; the samples are there, too, unless adapters change them on the CPU first.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Dataset:
     adapters: tuple[Adapter, ...] = ()
     noises: tuple[Adapter, ...] = ()
     draws: Draws | None = None
+    device: torch.device | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -90,10 +92,19 @@ class Dataset:
             return self
         return replace(self, draws=Draws(torch.Generator().manual_seed(seed), learning))
 
+    def on(self, device: torch.device) -> Dataset:
+        """The dataset with batches on a device."""
+        if device.type == "cpu":
+            return self
+        if self.adapters or self.noises:
+            return replace(self, device=device)
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), device=device)
+
     def batch(self, indices: Tensor | slice) -> Batch:
         """The samples at (b,) int64 `indices`, as float32; (b, time) indices give (b, time, ...) samples."""
         if self.adapters or self.noises:
-            return self._adapted(indices)
+            batch = self._adapted(indices)
+            return Batch(*(values.to(self.device) for values in batch)) if self.device else batch
         inputs = _taken(self.inputs, indices)
         if self.vocabulary:
             inputs = _one_hot(inputs, len(self.vocabulary))
@@ -167,7 +178,7 @@ def _taken(values: Tensor, indices: Tensor | slice) -> Tensor:
     """`values[indices]`; samples are copied whole, which takes a sixth of the time."""
     if isinstance(indices, slice):
         return values[indices]
-    found = values.index_select(0, indices.flatten())
+    found = values.index_select(0, indices.flatten().to(values.device))
     return found if indices.dim() == 1 else found.view(*indices.shape, *values.shape[1:])
 
 

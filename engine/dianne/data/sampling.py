@@ -169,7 +169,7 @@ class UniformClass(_Pieces):
         super().__init__(dataset, options, generator)
         if not dataset.labels:
             raise UsageError(f"sampling UNIFORMCLASS needs a dataset with classes; {dataset.name} has none")
-        classes = dataset.targets.long()
+        classes = dataset.targets.long().cpu()
         counts = torch.bincount(classes)
         present = counts > 0
         self.order = torch.argsort(classes, stable=True)

@@ -30,6 +30,7 @@ from dianne.jobs.prepare import (
     resolve_networks,
     typed,
 )
+from dianne.learning.execution import ExecutionOptions, find_device
 from dianne.learning.loop import LoopOptions, Report, Watcher
 from dianne.learning.stopping import StopOptions
 from dianne.learning.strategy import LearningStrategy, Terms
@@ -43,7 +44,7 @@ from dianne.workspace import Folder
 DEFAULT_STRATEGY = "FeedForwardLearningStrategy"
 
 
-class LearnOptions(LoopOptions, StopOptions):
+class LearnOptions(LoopOptions, StopOptions, ExecutionOptions):
     """Options of the job itself."""
 
     tag: str | None = None
@@ -201,6 +202,7 @@ def prepare(
     for tag in (bound.of("job", LearnOptions).tag, *origins):
         if tag is not None:
             check_tag(tag)
+    find_device(bound.of("job", LearnOptions))
     validation = data.validation_set or (train if data.split else None)
     identifier = uuid.uuid4().hex[:12]
     resolved = resolve_networks(team, bound, library)

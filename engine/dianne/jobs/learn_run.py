@@ -24,6 +24,7 @@ from dianne.jobs.start import Start
 from dianne.jobs.validate import Validator
 from dianne.learning.begin import fit_statistics, freeze
 from dianne.learning.divergence import copy_weights
+from dianne.learning.execution import Execution
 from dianne.learning.job import LearnJob, Rehearsal
 from dianne.learning.loop import Loop, Report, Watcher, Weights
 from dianne.learning.methods import METHODS
@@ -52,6 +53,7 @@ class LearnRun:
         self.store = Store(job.folder.models)
         self.seed = job.options.seed if job.options.seed is not None else new_seed()
         self.losses = BatchLosses(job.options)
+        self.execution = Execution(job.options, job.options.max_iterations, watcher.note)
         self.validator: Validator | None = None
 
     def run(self) -> LearnResult:
@@ -86,11 +88,12 @@ class LearnRun:
         entry = {**self._description(), "tag": job.tag}
         self.recorder = Recorder(job.folder, entry, job.options.max_iterations, self.watcher.note)
         try:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(derive(self.seed, "dropout"))
-                outcome = loop.run()
-            if self.validator and outcome.iteration:
-                self.validator.validate(outcome.iteration)
+            with self.execution.running():
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(derive(self.seed, "dropout"))
+                    outcome = loop.run()
+                if self.validator and outcome.iteration:
+                    self.validator.validate(outcome.iteration)
         finally:
             self.recorder.flush()
         return LearnResult(
@@ -126,11 +129,14 @@ class LearnRun:
         """The strategy, ready for its first iteration, and what it sees."""
         bound = self.job.bound
         options: Any = bound.get(self.job.strategy.__name__)
+        for graph in self.graphs.values():
+            self.execution.place(graph)
         learn_job = LearnJob(
             tuple(self.graphs.values()), options, train, self.seed, self._trainer,
             sampling=bound.find(getattr(options, "sampling", "")),
             criterion=criterion_of(bound, options),
             accumulate=self.job.options.accumulate,
+            execution=self.execution,
             note=self.watcher.note,
         )  # fmt: skip
         with user_code(f"setup of {self.job.strategy.__name__}"):
@@ -176,7 +182,9 @@ class LearnRun:
             self.recorder.validated(iteration, time.perf_counter() - begin, found.metrics)
             self.watcher.validated(iteration, found)
 
-        return Validator(job, self.learning, dataset, self.seed, best, store_best, told)
+        return Validator(
+            job, self.learning, dataset, self.seed, best, store_best, told, self.execution.evaluation
+        )
 
     # ------------------------------------------------------------------------------------------- weights
 
@@ -240,6 +248,7 @@ class LearnRun:
             "strategy": job.strategy.__name__,
             "options": {key: _plain(value) for key, value in job.bound.given().items()},
             "seed": self.seed,
+            "device": str(self.execution.device),
         }
 
 
