@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import sys
 import time
 from dataclasses import dataclass
 from importlib import import_module
@@ -93,8 +94,12 @@ class Turns:
             process = context.Process(target=work, args=(theirs, peer, workload, plan, own))
             process.start()
             theirs.close()
-            self.connections[peer].recv()  # it has warmed up
             self.processes.append(process)
+            try:
+                self.connections[peer].recv()  # it has warmed up
+            except EOFError:
+                print(f"{peer} does not run here; its traceback is above", file=sys.stderr)
+                del self.connections[peer]
 
     def run(self) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
         """Milliseconds of an iteration in every turn, and what became of it, by peer."""

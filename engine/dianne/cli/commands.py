@@ -75,6 +75,7 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
             "iterations": result.iterations, "loss": result.loss, "seconds": round(result.seconds, 3),
             "stopped": result.stopped,
             "validations": {n: found.metrics for n, found in result.validations.items()},
+            "profile": {part: round(seconds, 4) for part, seconds in result.profile.items()},
         })  # fmt: skip
         return code()
     if result.stopped:
@@ -85,6 +86,10 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
         took = f"{result.iterations:,} iterations in {result.seconds:.1f} s, {speed:.1f} ms each"
         show(f"stored {stored} after {took}")
         show("  ".join(f"{name} {value:.5g}" for name, value in result.loss.items()))
+    if result.profile:
+        from dianne.cli.tables import show_profile
+
+        show_profile(result)
     return code()
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dianne.cli.console import row, show, show_json, show_table, table
 from dianne.evaluation.strategy import Evaluation
+from dianne.jobs.learn import LearnResult
 from dianne.jobs.trial import Trial
 from dianne.network.network import Network
 
@@ -83,6 +84,16 @@ def show_trial(trial: Trial, as_json: bool) -> None:
         show(f"  {'wrong' if faults else 'fine ':5}  {check}")
         for fault in faults:
             show("         " + fault.replace("\n", "\n         "))
+
+
+def show_profile(result: LearnResult) -> None:
+    """Where the time of a job went, and where its trace is."""
+    made = table("part", "share", "ms per iteration", right=("share", "ms per iteration"))
+    total = sum(result.profile.values())
+    for part, seconds in result.profile.items():
+        row(made, part, f"{seconds / total:.1%}", f"{seconds / max(result.iterations, 1) * 1000:.3f}")
+    show_table(made)
+    show(f"a trace of some iterations: .dianne/jobs/{result.job}/trace.json")
 
 
 def show_results(results: Tensor) -> None:

@@ -57,6 +57,8 @@ class LearnOptions(LoopOptions, StopOptions, ExecutionOptions):
     """Modules that do not learn: `encoder.hidden1`, `Encoder.*`, `conv*`."""
     validation_interval: PositiveInt = 1000
     """Iterations between evaluations on validationSet."""
+    profile: bool = False
+    """Tell where the time went: a table at the end, and trace.json in the job's folder."""
 
 
 class StartOptions(Options):
@@ -109,6 +111,7 @@ class LearnResult:
         history: reports.
         validations: evaluations by iteration.
         stopped: why it ended before its time, or "".
+        profile: seconds by part of an iteration; empty unless the option `profile` is on.
     """
 
     job: str
@@ -120,6 +123,7 @@ class LearnResult:
     history: list[Report]
     validations: dict[int, Evaluation] = field(default_factory=dict)
     stopped: str = ""
+    profile: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

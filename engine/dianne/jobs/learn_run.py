@@ -28,6 +28,7 @@ from dianne.learning.execution import Execution
 from dianne.learning.job import LearnJob, Rehearsal
 from dianne.learning.loop import Loop, Report, Watcher, Weights
 from dianne.learning.methods import METHODS
+from dianne.learning.profile import Profile
 from dianne.learning.schedules import SCHEDULES
 from dianne.learning.stopping import BatchLosses
 from dianne.learning.strategy import LearningStrategy, Terms
@@ -87,6 +88,7 @@ class LearnRun:
         )  # fmt: skip
         entry = {**self._description(), "tag": job.tag}
         self.recorder = Recorder(job.folder, entry, job.options.max_iterations, self.watcher.note)
+        profile = Profile(loop, self.recorder.path / "trace.json") if job.options.profile else None
         try:
             with self.execution.running():
                 with torch.random.fork_rng(devices=[]):
@@ -99,6 +101,7 @@ class LearnRun:
         return LearnResult(
             job.identifier, job.tag, list(self.learning), outcome.iteration, outcome.terms, outcome.seconds,
             outcome.history, self.validator.found if self.validator else {}, outcome.stopped,
+            profile.close(outcome.seconds) if profile else {},
         )  # fmt: skip
 
     def _reason(self) -> str:
