@@ -18,6 +18,19 @@ def show_learned(found: Mapping[str, Any]) -> None:
         took = f"{done:,} iterations in {seconds:.1f} s, {seconds / done * 1000:.1f} ms each"
         show(f"stored {stored} after {took}")
         show("  ".join(f"{name} {value:.5g}" for name, value in found["loss"].items()))
+    if found.get("profile"):
+        _show_profile(found["job"], found["profile"], done)
+
+
+def _show_profile(job: str, profile: Mapping[str, float], iterations: int) -> None:
+    """Where the time of a job went, and where its trace is."""
+    made = table("part", "share", "ms per iteration", right=("share", "ms per iteration"))
+    total = sum(profile.values())
+    for part, seconds in profile.items():
+        row(made, part, f"{seconds / total:.1%}", f"{seconds / max(iterations, 1) * 1000:.3f}")
+    show("")
+    show_table(made)
+    show(f"a trace of some iterations: .dianne/jobs/{job}/trace.json")
 
 
 def show_evaluation(found: Mapping[str, Any]) -> None:

@@ -49,6 +49,7 @@ class Dataset:
         noises: what is done to its inputs once an autoencoder's targets are taken.
         draws: where random adapters take their numbers from; where there is none nothing is augmented, and
             what has to be drawn is drawn from one stream for each batch.
+        device: of its batches; the samples are there, too, unless adapters change them on the CPU first.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Dataset:
     adapters: tuple[Adapter, ...] = ()
     noises: tuple[Adapter, ...] = ()
     draws: Draws | None = None
+    device: torch.device | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -106,6 +108,15 @@ class Dataset:
         if self.draws and state is not None:
             self.draws.generator.set_state(state)
 
+    def on(self, device: torch.device) -> Dataset:
+        """The dataset with batches on a device; its samples, too, unless they are in files or adapted."""
+        if device.type == "cpu":
+            return self
+        if self.adapters or self.noises or not isinstance(self.inputs, Tensor):
+            return replace(self, device=device)
+        targets = self.targets if isinstance(self.targets, Rows) else self.targets.to(device)
+        return replace(self, inputs=self.inputs.to(device), targets=targets, device=device)
+
     def batch(self, indices: Tensor | slice) -> Batch:
         """The samples at (b,) int64 `indices`, as float32; (b, time) indices give (b, time, ...) samples."""
         if isinstance(indices, Tensor) and indices.dim() > 1:
@@ -115,16 +126,19 @@ class Dataset:
 
     def stored(self, indices: Tensor | slice) -> Pair:
         """The first half of `batch`: samples as they are stored. Draws nothing, so it can be done ahead."""
-        inputs = self.inputs[indices]
-        return Pair(inputs, inputs if self.autoencode else self.targets[indices])
+        inputs = _taken(self.inputs, indices)
+        return Pair(inputs, inputs if self.autoencode else _taken(self.targets, indices))
 
     def finish(self, stored: Pair) -> Batch:
         """The second half of `batch`: what `stored` gave, through all adapters, as float32."""
         if self.adapters or self.noises:
-            return self._adapted(stored)
-        inputs = stored.inputs
+            batch = self._adapted(stored)
+            return Batch(*(values.to(self.device) for values in batch)) if self.device else batch
         if isinstance(self.inputs, Ragged):
             raise differing(self.name, self.inputs.sizes)
+        if self.device:  # bytes travel, not the floats that they become
+            stored = Pair(*(values.to(self.device) for values in stored))
+        inputs = stored.inputs
         if self.vocabulary:
             inputs = _one_hot(inputs, len(self.vocabulary))
         else:
@@ -207,6 +221,13 @@ class Dataset:
             for chunk in chunks_of(part):
                 digest.update(np.ascontiguousarray(chunk.numpy()).data)
         return digest.hexdigest()
+
+
+def _taken(values: Samples, indices: Tensor | slice) -> Tensor:
+    """`values[indices]`, (b,); samples are copied whole, which takes a sixth of the time."""
+    if isinstance(indices, slice) or isinstance(values, Rows):
+        return values[indices]
+    return values.index_select(0, indices.to(values.device))
 
 
 def _floats(values: Tensor) -> Tensor:

@@ -192,7 +192,7 @@ class UniformClass(_Pieces):
         super().__init__(dataset, options, generator)
         if not dataset.labels:
             raise UsageError(f"sampling UNIFORMCLASS needs a dataset with classes; {dataset.name} has none")
-        classes = in_memory(dataset.targets).long()
+        classes = in_memory(dataset.targets).long().cpu()
         counts = torch.bincount(classes)
         present = counts > 0
         self.order = torch.argsort(classes, stable=True)

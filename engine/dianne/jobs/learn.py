@@ -31,6 +31,7 @@ from dianne.jobs.prepare import (
     resolve_networks,
     typed,
 )
+from dianne.learning.execution import ExecutionOptions, find_device
 from dianne.learning.loop import LoopOptions, Report, Watcher
 from dianne.learning.stopping import StopOptions
 from dianne.learning.strategy import LearningStrategy, Terms
@@ -44,7 +45,7 @@ from dianne.workspace import Folder
 DEFAULT_STRATEGY = "FeedForwardLearningStrategy"
 
 
-class LearnOptions(LoopOptions, StopOptions):
+class LearnOptions(LoopOptions, StopOptions, ExecutionOptions):
     """Options of the job itself."""
 
     tag: Names | None = None
@@ -59,6 +60,8 @@ class LearnOptions(LoopOptions, StopOptions):
     """Iterations between evaluations on validationSet."""
     checkpoint_interval: NonNegativeFloat = 60.0
     """Seconds between checkpoints, from which a job can be resumed; 0 for none."""
+    profile: bool = False
+    """Tell where the time went: a table at the end, and trace.json in the job's folder."""
 
 
 class StartOptions(Options):
@@ -114,6 +117,7 @@ class LearnResult:
         history: reports.
         validations: evaluations by iteration.
         stopped: why it ended before its time, or "".
+        profile: seconds by part of an iteration; empty unless the option `profile` is on.
     """
 
     job: str
@@ -125,6 +129,7 @@ class LearnResult:
     history: list[Report]
     validations: dict[int, Evaluation] = field(default_factory=dict)
     stopped: str = ""
+    profile: dict[str, float] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """What it says to machines."""
@@ -132,6 +137,7 @@ class LearnResult:
             "job": self.job, "tag": self.tag, "networks": self.networks, "iterations": self.iterations,
             "loss": self.loss, "seconds": round(self.seconds, 3), "stopped": self.stopped,
             "validations": {n: found.metrics for n, found in self.validations.items()},
+            "profile": {part: round(seconds, 4) for part, seconds in self.profile.items()},
         }  # fmt: skip
 
 
@@ -230,6 +236,7 @@ def prepare(
     for origin in origins:
         if origin is not None:
             check_address(origin)
+    find_device(bound.of("job", LearnOptions))
     validation = data.validation_set or (train if data.split else None)
     resolved = resolve_networks(team, bound, library)
     whole = {k: value if isinstance(value, Given) else Given(value, TYPED) for k, value in options.items()}

@@ -25,9 +25,11 @@ from dianne.jobs.start import Start
 from dianne.jobs.validate import Validator
 from dianne.learning.begin import fit_statistics, freeze
 from dianne.learning.divergence import copy_weights
+from dianne.learning.execution import Execution
 from dianne.learning.job import LearnJob, Rehearsal
 from dianne.learning.loop import Loop, Outcome, Report, Watcher
 from dianne.learning.methods import METHODS
+from dianne.learning.profile import Profile
 from dianne.learning.schedules import SCHEDULES
 from dianne.learning.state import Attributes, load_module_state, module_state
 from dianne.learning.stopping import BatchLosses
@@ -67,6 +69,10 @@ class LearnRun:
         chosen = known.recipe["seed"] if known else job.options.seed
         self.seed: int = new_seed() if chosen is None else chosen
         self.losses = BatchLosses(job.options)
+        where = {"device": known.recipe["device"]} if known else {}
+        self.execution = Execution(
+            job.options.model_copy(update=where), job.options.max_iterations, watcher.note
+        )
         self.validator: Validator | None = None
         self.interrupted = False
 
@@ -81,6 +87,7 @@ class LearnRun:
         with (
             running(folder, identifier),
             threads(count),
+            self.execution.running(),
             Recorder(folder, self._asked(), total, self.watcher.note) as self.recorder,
         ):
             result = self._run()
@@ -108,6 +115,8 @@ class LearnRun:
             if self.known and self.known.state:
                 self._load_state_dict(self.known.state)
                 self.watcher.resumed(loop.outcome.iteration, time.perf_counter() - loop.begin)
+            trace = place_of(self.job.folder, self.job.identifier) / "trace.json"
+            profile = Profile(loop, trace) if self.job.options.profile else None
             try:
                 outcome = loop.run()
                 if self.validator and outcome.iteration:
@@ -116,12 +125,13 @@ class LearnRun:
                     self.keeper.finish(outcome.iteration)
             finally:
                 self.keeper.close()
-        return self._result(outcome)
+        return self._result(outcome, profile)
 
-    def _result(self, outcome: Outcome) -> LearnResult:
+    def _result(self, outcome: Outcome, profile: Profile | None) -> LearnResult:
         return LearnResult(
             self.job.identifier, self.job.tag, list(self.learning), outcome.iteration, outcome.terms,
             outcome.seconds, outcome.history, self.validator.found if self.validator else {}, outcome.stopped,
+            profile.close(outcome.seconds) if profile else {},
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------- before it begins
@@ -146,7 +156,7 @@ class LearnRun:
         self.learning = {m.name: self.graphs[m.role] for m in job.team if m.trains}
         best = self.known.recipe["best"] if self.known else self._best(start.before)
         manifests = starts or start.manifests
-        self.recipe = recipe_of(job, self.seed, manifests, best, fingerprint)
+        self.recipe = recipe_of(job, self.seed, manifests, best, fingerprint, self.execution.device)
         self.keep = Keep(
             job, self.store, self.recipe, start.before, train.labels, statistics_of(train), resumed
         )
@@ -197,11 +207,14 @@ class LearnRun:
         """The strategy, ready for its first iteration, and what it sees."""
         bound = self.job.bound
         options: Any = bound.get(self.job.strategy.__name__)
+        for graph in self.graphs.values():
+            self.execution.place(graph)
         learn_job = LearnJob(
             tuple(self.graphs.values()), options, train, self.seed, self._trainer,
             sampling=bound.find(getattr(options, "sampling", "")),
             criterion=criterion_of(bound, options),
             accumulate=self.job.options.accumulate,
+            execution=self.execution,
             note=self.watcher.note,
         )  # fmt: skip
         with user_code(f"setup of {self.job.strategy.__name__}"):
@@ -247,7 +260,9 @@ class LearnRun:
             self.recorder.validated(iteration, time.perf_counter() - self.loop.begin, found.metrics)
             self.watcher.validated(iteration, found)
 
-        return Validator(self.job, self.learning, dataset, self.seed, best, store_best, told)
+        return Validator(
+            self.job, self.learning, dataset, self.seed, best, store_best, told, self.execution.evaluation
+        )
 
     # --------------------------------------------------------------------------------------- while it learns
 

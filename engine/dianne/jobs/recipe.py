@@ -23,7 +23,12 @@ from dianne.workspace import Folder
 
 
 def recipe_of(
-    job: PreparedLearn, seed: int, starts: Mapping[str, str | None], best: Mapping[str, float], data: str
+    job: PreparedLearn,
+    seed: int,
+    starts: Mapping[str, str | None],
+    best: Mapping[str, float],
+    data: str,
+    device: torch.device,
 ) -> dict[str, Any]:
     """The recipe of a job.
 
@@ -33,6 +38,7 @@ def recipe_of(
         starts: by role, the manifest of the weights that a network starts from.
         best: the best evaluation that the tag had before.
         data: fingerprint of the data.
+        device: where it computes.
     """
     return {
         "id": job.identifier,
@@ -56,7 +62,7 @@ def recipe_of(
         "best": dict(best),
         "data": data,
         "threads": torch.get_num_threads(),
-        "device": "cpu",
+        "device": str(device),
         "versions": versions(),
     }
 

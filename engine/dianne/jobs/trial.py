@@ -76,7 +76,7 @@ def attempt(folder: Folder, name: str, networks: str | None, options: Mapping[st
         )
     example = {key: value for key, value in strategy.example.items() if networks is None}
     names = networks or example.pop("networks", None) or _by_role(folder, strategy)
-    chosen = {"batchSize": 8, **example, **options, "strategy": name, "seed": 1}
+    chosen = {"batchSize": 8, **example, **options, "strategy": name, "seed": 1, "device": "cpu"}
     if "batch_size" not in strategy.Options.model_fields:
         del chosen["batchSize"]
     chosen.pop("dataset", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ class Validator:
         best: what is known of the weights under the job's TAG@best.
         store_best: puts the current weights under TAG@best.
         told: is told about every evaluation.
+        around: what is entered while weights are evaluated.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Validator:
         best: Mapping[str, float],
         store_best: Callable[[int, Evaluation], None],
         told: Callable[[int, Evaluation], None],
+        around: Callable[[], AbstractContextManager[None]] = nullcontext,
     ):
         assert job.evaluation is not None
         self.strategy = job.evaluation
@@ -46,6 +49,7 @@ class Validator:
         self.seed = seed
         self.store_best = store_best
         self.told = told
+        self.around = around
         self.found: dict[int, Evaluation] = {}
         self.values = Validations(job.options, self.strategy.larger_is_better)
         self.best = best
@@ -62,9 +66,10 @@ class Validator:
         if iteration in self.found:
             return
         criterion = criterion_of(self.job.bound, self.options)
-        found = evaluate(
-            self.strategy, self.networks, self.options, self.dataset, self.seed, criterion=criterion
-        )
+        with self.around():
+            found = evaluate(
+                self.strategy, self.networks, self.options, self.dataset, self.seed, criterion=criterion
+            )
         metric, value = next(iter(found.metrics.items()))
         if self.values.best is None:
             self.values.best = self.best.get(metric)

@@ -14,6 +14,7 @@ from dianne.data.dataset import Batch, Dataset
 from dianne.data.sampling import Sampler
 from dianne.data.sequences import Sequences, SequenceSampler, check_sequences
 from dianne.errors import UsageError
+from dianne.learning.execution import Execution
 from dianne.learning.strategy import Job, LossFunction, Terms
 from dianne.learning.trainer import Trainer
 from dianne.learning.update import Update, checked_terms
@@ -32,6 +33,7 @@ class LearnJob(Job):
         sampling: options of the sampling strategy; its defaults if left out.
         criterion: the one that the job's options name.
         accumulate: calls of an update whose gradients are averaged before the weights change.
+        execution: how it is computed; the networks are where it wants them.
         note: tells the user something.
     """
 
@@ -46,14 +48,16 @@ class LearnJob(Job):
         sampling: Any = None,
         criterion: Criterion | None = None,
         accumulate: int = 1,
+        execution: Execution | None = None,
         note: Callable[[str], None] = lambda _: None,
     ):
-        dataset = dataset.drawing(derive(seed, "augmentation"), learning=True)
+        self.execution = execution or Execution()
+        dataset = dataset.drawing(derive(seed, "augmentation"), learning=True).on(self.execution.device)
         self.networks = networks
         self.options = options
         self.dataset = dataset
         self.labels = dataset.labels
-        self.noise = torch.Generator().manual_seed(derive(seed, "noise"))
+        self.noise = self.execution.generator(derive(seed, "noise"))
         self.sampler: Sampler | None = None
         if hasattr(options, "batch_size"):
             how = getattr(options, "sampling", "UNIFORM")
@@ -99,11 +103,12 @@ class LearnJob(Job):
                     "so their gradients cannot be told apart; leave accumulate out"
                 )
         trainers = [found for network in trains if (found := self.trainers[network])]
-        self.updates.append(Update(loss, trainers, self._accumulate))
+        self.updates.append(Update(loss, trainers, self._accumulate, self.execution))
         return self.updates[-1]
 
     def begin(self, iteration: int) -> None:
-        """Let all trainers know which iteration (from 0) begins."""
+        """Let all know which iteration (from 0) begins."""
+        self.execution.compiling.begin(iteration)
         for trainer in self.trainers.values():
             if trainer:
                 trainer.begin(iteration)
@@ -144,6 +149,7 @@ class LearnJob(Job):
             "updates": [update.state_dict() for update in self.updates],
             "trainers": [trainer and trainer.state_dict() for trainer in self._trainers()],
             "told": sorted(self._told),
+            "compiling": self.execution.compiling.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -159,6 +165,7 @@ class LearnJob(Job):
                 if owner:
                     owner.load_state_dict(own)
         self._told.update(state["told"])
+        self.execution.compiling.load_state_dict(state["compiling"])
 
     def _trainers(self) -> list[Trainer | None]:
         """One for each network, in their order."""

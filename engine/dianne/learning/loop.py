@@ -12,7 +12,7 @@ from pydantic import ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from dianne.errors import UsageError
-from dianne.learning.divergence import GoodWeights, copy_weights, first_bad_module
+from dianne.learning.divergence import KEEP_INTERVAL, GoodWeights, copy_weights, first_bad_module
 from dianne.learning.job import LearnJob
 from dianne.learning.strategy import LearningStrategy, LearnProgress, Terms
 from dianne.learning.trainer import Average
@@ -234,7 +234,7 @@ class Loop:
             found = ", ".join(progress.terms) or "no terms"
             raise UsageError(f"a LearnProgress must have the term 'loss', found {found}")
         terms = checked_terms(progress.terms)
-        refuse_infinite(terms)
+        refuse_infinite(terms, wait=i % KEEP_INTERVAL == 0)
         return terms
 
     def _weights(self) -> Weights:

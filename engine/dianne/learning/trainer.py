@@ -67,15 +67,20 @@ class Trainer:
             self.rate = rate
             self.method.set_rate(self.optimizer, self.method_options, rate)
 
-    def step(self) -> None:
-        """Change the weights once by their gradients."""
+    def step(self, scaler: torch.amp.GradScaler | None = None) -> None:
+        """Change the weights once by their gradients, which `scaler` has scaled if there is one."""
+        if scaler:
+            scaler.unscale_(self.optimizer)
         if self.options.clip_value:
             nn.utils.clip_grad_value_(self.weights, self.options.clip_value)
         if self.options.clip_norm:
             norm = nn.utils.get_total_norm(w.grad for w in self.weights if w.grad is not None)
             norm = norm.nan_to_num(nan=0.0, posinf=0.0)  # bad values stay where they are, to be found
             nn.utils.clip_grads_with_norm_(self.weights, self.options.clip_norm, norm)
-        self.optimizer.step()
+        if scaler:
+            scaler.step(self.optimizer)  # not by gradients that are too large for fp16
+        else:
+            self.optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:
         """What decides the steps to come, besides weights and gradients."""

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from dianne.errors import DianneError, UsageError
+from dianne.learning.execution import Execution
 from dianne.learning.strategy import LossFunction, Terms
 from dianne.learning.trainer import Trainer
 
@@ -24,12 +25,21 @@ class Update:
         loss: gives terms, of which "loss" is the scalar to minimise.
         trainers: one for each network; two updates may share one.
         accumulate: calls whose gradients are averaged before the weights change.
+        execution: how it is computed.
     """
 
-    def __init__(self, loss: LossFunction, trainers: Iterable[Trainer], accumulate: int = 1):
+    def __init__(
+        self,
+        loss: LossFunction,
+        trainers: Iterable[Trainer],
+        accumulate: int = 1,
+        execution: Execution | None = None,
+    ):
         self.loss = loss
         self.trainers = list(trainers)
         self.accumulate = accumulate
+        self.execution = execution or Execution()
+        self.scaler = self.execution.scaler()
         self.weights = [weight for trainer in self.trainers for weight in trainer.weights]
         self.calls = 0
         self.arguments: tuple[Any, ...] = ()  # of the last call, to find what made a loss infinite
@@ -41,40 +51,68 @@ class Update:
             DivergedError: a term is not finite; no weight was changed.
         """
         self.arguments = arguments
+        try:
+            terms = self.compute(arguments)
+        except RuntimeError as error:
+            if not self.execution.compiling.give_up(error):
+                raise
+            terms = self.compute(arguments)
+        self.calls += 1
+        if self.calls % self.accumulate == 0:
+            self.step()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def compute(self, arguments: tuple[Any, ...]) -> Terms:
+        """The terms, once they are known to be finite; the weights have their gradients."""
         terms = checked_terms(self.loss(*arguments))
         refuse_infinite(terms)
         if self.calls % self.accumulate == 0:
             for weight in self.weights:
                 weight.grad = None
         if self.weights:
-            # No other gradients are computed: those of a discriminator, say, while its generator learns.
-            loss = terms["loss"] / self.accumulate if self.accumulate > 1 else terms["loss"]
-            loss.backward(inputs=self.weights)  # type: ignore[no-untyped-call]
-        self.calls += 1
-        if self.calls % self.accumulate == 0:
-            for trainer in self.trainers:
-                trainer.step()
-        return {name: term.detach() for name, term in terms.items()}
+            self.differentiate(terms["loss"])
+        return terms
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Add to the gradients of the weights, and to no others: those of a discriminator that helps, say."""
+        if self.accumulate > 1:
+            loss = loss / self.accumulate
+        if self.scaler:
+            loss = self.scaler.scale(loss)
+        loss.backward(inputs=self.weights)  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """Change the weights by their gradients."""
+        for trainer in self.trainers:
+            trainer.step(self.scaler)
+        if self.scaler and self.trainers:
+            self.scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of calls, and the gradients while they are being added up."""
+        """The number of calls, the gradients while they are being added up, and the scale of fp16."""
         waiting = self.calls % self.accumulate != 0
-        return {"calls": self.calls, "gradients": [weight.grad for weight in self.weights] if waiting else []}
+        return {
+            "calls": self.calls,
+            "gradients": [weight.grad for weight in self.weights] if waiting else [],
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on as the update whose state it is would."""
         self.calls = state["calls"]
+        if self.scaler:
+            self.scaler.load_state_dict(state["scaler"])
         for weight, gradient in zip(self.weights, state["gradients"], strict=False):
             weight.grad = None if gradient is None else gradient.to(weight.device)
 
 
-def refuse_infinite(terms: Terms) -> None:
+def refuse_infinite(terms: Terms, wait: bool = False) -> None:
     """Raise `DivergedError` if a term is no finite number.
 
-    Terms on another device than the CPU are left alone: reading them would wait for it.
+    Terms on another device than the CPU are left alone, unless it may `wait` for that device.
     """
     for name, term in terms.items():
-        if term.device.type == "cpu" and not math.isfinite(value := float(term.detach())):
+        if (wait or term.device.type == "cpu") and not math.isfinite(value := term.item()):
             what = "the loss" if name == "loss" else f"the term '{name}' of the loss"
             raise DivergedError(f"{what} is {value}")
 

@@ -1,0 +1,288 @@
+"""How updates are computed: devices, precision, threads, compiled networks."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from dianne import Workspace
+from dianne.data.dataset import Dataset
+from dianne.errors import UsageError
+from dianne.jobs.learn import LearnWatcher
+from dianne.learning import compiling
+from dianne.learning.compiling import LEAST, TIMED, WARM_UP, Compiling
+from dianne.learning.execution import Execution, ExecutionOptions, find_device, move
+from dianne.learning.methods import METHODS
+from dianne.learning.trainer import Trainer
+from dianne.learning.update import Update
+from dianne.network.network import share_weights
+
+NETWORK = """
+modules:
+  features: {type: Input, shape: [4]}
+  hidden: {type: Linear, output: 5}
+  tanh: {type: Tanh}
+  scores: {type: Linear, output: 3}
+  classes: {type: LogSoftmax}
+  output: {type: Output}
+"""
+DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    for file, text in {"networks/Net.yaml": NETWORK, "datasets/Iris.yaml": DATASET}.items():
+        (tmp_path / file).parent.mkdir()
+        (tmp_path / file).write_text(text)
+    return Workspace(tmp_path)
+
+
+def learn(workspace: Workspace, **options):
+    given = {"tag": "t", "seed": 1, "batchSize": 8, "maxIterations": 6, "traceInterval": 1, "clean": True}
+    return workspace.learn("Net", "Iris", **{**given, **options})
+
+
+def losses(result) -> list[float]:
+    return [report.terms["loss"] for report in result.history]
+
+
+# ------------------------------------------------------------------------------------------------- float32
+
+
+def test_by_default_a_job_gives_the_bits_of_a_loop_written_by_hand(workspace):
+    data = workspace.dataset("Iris")
+    graph = workspace.describe("Net").build(seed=1)
+    network = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3), nn.LogSoftmax(1))
+    with torch.no_grad():
+        for own, weight in zip(network.parameters(), graph.parameters(), strict=True):
+            own.copy_(weight)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.001, fused=True)
+    expected = []
+    for start in range(0, 48, 8):
+        rows = slice(start, start + 8)
+        targets = functional.one_hot(data.targets[rows].long(), 3).float()
+        loss = -(network(data.inputs[rows].float()) * targets).sum(1).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        expected.append(loss.item())
+    assert losses(learn(workspace, sampling="SEQUENTIAL")) == expected
+
+
+# ------------------------------------------------------------------------------------------------- devices
+
+
+@pytest.mark.parametrize(
+    ("options", "devices", "expected"),
+    [
+        ({}, 0, "cpu"),
+        ({}, 2, "cuda"),
+        ({"device": "cpu"}, 2, "cpu"),
+        ({"device": "cuda:1"}, 2, "cuda:1"),
+        ({"precision": "fp16"}, 1, "cuda"),
+    ],
+)
+def test_a_device_is_found(options, devices, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    assert find_device(ExecutionOptions(**options)) == torch.device(expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "devices", "text"),
+    [
+        (
+            {"device": "cuda"},
+            0,
+            "device=cuda: torch finds no CUDA device on this machine; leave device out, or give cpu",
+        ),
+        (
+            {"device": "cuda:2"},
+            2,
+            "device=cuda:2: torch finds cuda:0, cuda:1 on this machine; leave device out, or give cpu",
+        ),
+        ({"precision": "fp16"}, 0, "precision=fp16 is for CUDA devices; the CPU computes in bf16"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_said_before_any_work(options, devices, text, workspace, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+    with pytest.raises(UsageError) as fault:
+        learn(workspace, **options)
+    assert str(fault.value) == text
+    assert not workspace.folder.models.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"device": "gpu"}, "'device': expected auto, cpu, cuda or cuda:N, found 'gpu'"),
+        ({"precision": "fp8"}, "'precision': expected 'float32', 'medium', 'bf16' or 'fp16', found 'fp8'"),
+        ({"compile": "yes"}, "'compile': expected 'never', 'auto' or 'always', found 'yes'"),
+        ({"threads": "0"}, "'threads': expected more than 0, found '0'"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(workspace, options, problem):
+    with pytest.raises(UsageError) as fault:
+        learn(workspace, **options)
+    assert str(fault.value) == f"learn: 1 problem\n  option {problem}"
+
+
+def test_buffers_that_modules_share_stay_shared_on_another_device():
+    first, second = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    share_weights(second, first)
+    network = nn.Sequential(first, second, nn.BatchNorm1d(3))
+    move(network, torch.device("meta"))
+    assert second.running_mean is first.running_mean
+    assert second.weight is first.weight
+    assert network[2].running_mean is not first.running_mean
+    assert {value.device.type for value in network.state_dict().values()} == {"meta"}
+
+
+def test_batches_come_on_the_device_and_samples_are_moved_once():
+    data = Dataset("Four", torch.arange(4, dtype=torch.uint8).view(4, 1), torch.ones(4, 1))
+    assert data.on(torch.device("cpu")) is data
+    there = data.on(torch.device("meta"))
+    assert (there.inputs.device.type, there.inputs.dtype) == ("meta", torch.uint8)
+    assert {value.device.type for value in there.batch(torch.tensor([1, 2]))} == {"meta"}
+
+
+def test_networks_that_are_evaluated_take_and_give_tensors_of_the_cpu():
+    execution = Execution()
+    execution.lower = torch.bfloat16
+    network = nn.Linear(4, 2)
+    samples = torch.rand(3, 4)
+    exact = network(samples)
+    execution.place(network)
+    assert not torch.equal(network(samples), exact)
+    with execution.evaluation():
+        assert torch.equal(network(samples), exact)
+
+
+# ----------------------------------------------------------------------------------------------- precision
+
+
+def test_whatever_networks_give_is_float32(workspace):
+    graph = workspace.describe("Net").build(seed=1)
+    Execution(ExecutionOptions(precision="bf16")).place(graph)
+    assert graph(torch.rand(2, 4)).dtype == torch.float32
+
+
+def test_validations_of_a_job_are_exact(workspace):
+    for precision in ("float32", "bf16"):
+        learn(workspace, tag=precision, precision=precision, validationSet="0:150")
+    validated = workspace.tags("Net")["bf16@best"].metrics
+    assert validated == workspace.evaluate("Net", "Iris", tag="bf16").metrics
+
+
+@pytest.mark.parametrize("options", [{}, {"learningRate": 1e30, "method": "SGD"}])
+def test_threads_and_precision_are_those_of_before_when_a_job_ends(workspace, options):
+    seen = []
+
+    class Watcher(LearnWatcher):
+        def tick(self, *_):
+            seen.append((torch.get_num_threads(), torch.get_float32_matmul_precision()))
+            if options:
+                raise KeyboardInterrupt
+
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        learn(workspace, threads=before[0] + 1, precision="medium", watcher=Watcher(), **options)
+    except KeyboardInterrupt:
+        assert options
+    assert seen[0] == (before[0] + 1, "medium")
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
+def test_gradients_of_fp16_are_scaled_and_those_too_large_are_skipped():
+    network = nn.Linear(2, 1, bias=False)
+    start = network.weight.tolist()
+    execution = Execution()
+    execution.lower = torch.float16
+    sgd = METHODS.get("SGD")
+    trainer = Trainer(network, (sgd, sgd.Options(learning_rate=0.5)))
+    update = Update(lambda scale: {"loss": scale * network.weight.sum()}, [trainer], execution=execution)
+    assert update(1.0)["loss"].item() == pytest.approx(sum(start[0]))
+    assert network.weight.tolist()[0] == pytest.approx([value - 0.5 for value in start[0]])
+    before, scale = network.weight.tolist(), update.scaler.get_scale()
+    update(1e35)  # times the scale, it is infinite
+    assert network.weight.tolist() == before
+    assert update.scaler.get_scale() == scale / 2
+
+
+# ------------------------------------------------------------------------------------------------ compiled
+
+
+class Notes(LearnWatcher):
+    def __init__(self):
+        self.told = []
+
+    def note(self, message):
+        self.told.append(message)
+
+
+def test_a_job_goes_on_without_compiling_what_cannot_be_compiled(workspace, monkeypatch):
+    def refuse(function):
+        def run(*_):
+            raise RuntimeError("no such luck\nbecause")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    watcher = Notes()
+    found = learn(workspace, compile="always", watcher=watcher)
+    assert losses(found) == losses(learn(workspace))
+    assert watcher.told == ["torch.compile cannot compile this job, which goes on without: no such luck"]
+
+
+def test_a_fault_of_the_strategy_is_not_taken_for_one_of_compiling():
+    notes = []
+    assert Compiling("always", 1, notes.append).give_up(RuntimeError("x"))
+    assert not Compiling("never", 1, notes.append).give_up(RuntimeError("x"))
+    assert len(notes) == 1
+
+
+def run_auto(monkeypatch, eager: float, compiled: float, total: int) -> tuple[list[bool], list[str]]:
+    """Whether each of the first iterations is compiled, by how long both kinds take."""
+    notes, found, clock = [], [], [0.0]
+    monkeypatch.setattr(compiling.time, "perf_counter", lambda: clock[0])
+    auto = Compiling("auto", total, notes.append)
+    for i in range(3 * (WARM_UP + TIMED)):
+        auto.begin(i)
+        found.append(auto.on)
+        clock[0] += compiled if auto.on else eager
+    return found, notes
+
+
+def test_auto_leaves_short_jobs_as_they_are(monkeypatch):
+    found, notes = run_auto(monkeypatch, 0.25, 0.01, int(LEAST / 0.25))
+    assert (any(found), notes) == (False, [])
+
+
+@pytest.mark.parametrize(("compiled", "kept"), [(0.125, True), (0.24, False), (0.5, False)])
+def test_auto_keeps_what_is_faster(monkeypatch, compiled, kept):
+    found, notes = run_auto(monkeypatch, 0.25, compiled, 100_000)
+    phase = WARM_UP + TIMED
+    assert found[:phase] == [False] * phase
+    assert found[phase : 2 * phase] == [True] * phase
+    assert found[2 * phase + 1 :] == [kept] * (phase - 1)
+    assert notes == [
+        f"compile=auto: an iteration takes {compiled * 1000:.1f} ms compiled and 250.0 ms otherwise; "
+        f"the job goes on {'compiled' if kept else 'as before'}"
+    ]
+
+
+def test_networks_with_a_state_are_not_compiled():
+    notes = []
+    eager = Compiling("always", 1, notes.append).choice(len, over_time=True)
+    assert eager is len
+    assert notes == ["compile=always: networks with a state are not compiled"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
+def test_compiled_networks_give_the_losses_of_others(workspace):
+    eager, watcher = learn(workspace), Notes()
+    compiled = learn(workspace, compile="always", watcher=watcher)
+    assert watcher.told == []
+    assert losses(compiled) == pytest.approx(losses(eager), rel=1e-5)

@@ -1,0 +1,71 @@
+"""Where the time of a job went."""
+
+import json
+
+import pytest
+
+from dianne import Workspace
+from dianne.learning.profile import PARTS
+
+NETWORK = """
+modules:
+  features: {type: Input, shape: [4]}
+  scores: {type: Linear, output: 3}
+  classes: {type: LogSoftmax}
+  output: {type: Output}
+"""
+READER = """
+modules:
+  letter: {type: Input, shape: [5]}
+  cell: {type: LSTMCell, output: 3}
+  scores: {type: Linear, output: 5}
+  next: {type: LogSoftmax}
+  output: {type: Output}
+"""
+DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    for file, text in {
+        "networks/Net.yaml": NETWORK,
+        "networks/Reader.yaml": READER,
+        "datasets/Iris.yaml": DATASET,
+        "datasets/Text.yaml": "type: CharSequenceDataset\nfile: text.txt\n",
+        "datasets/text.txt": "abba-cab cab " * 20,
+    }.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    return Workspace(tmp_path)
+
+
+def learn(workspace: Workspace, **options):
+    return workspace.learn("Net", "Iris", **{"tag": "t", "seed": 1, "maxIterations": 40, **options})
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3, 40])
+def test_a_profile_has_all_parts_and_a_trace_and_changes_nothing(workspace, iterations):
+    options = {"maxIterations": iterations, "traceInterval": 1, "clean": True}
+    plain, found = learn(workspace, **options), learn(workspace, profile=True, **options)
+    assert list(found.profile) == [*PARTS, "other"]
+    assert min(found.profile.values()) >= 0
+    assert all(found.profile[part] > 0 for part in PARTS)
+    assert sum(found.profile.values()) <= found.seconds + 1e-6
+    assert [report.terms for report in found.history] == [report.terms for report in plain.history]
+    assert plain.profile == {}
+    trace = workspace.folder.state / "jobs" / found.job / "trace.json"
+    names = {event["name"] for event in json.loads(trace.read_text())["traceEvents"]}
+    assert iterations == 1 or "aten::addmm" in names
+    assert not (workspace.folder.state / "jobs" / plain.job / "trace.json").exists()
+
+
+def test_sequences_are_data_too(workspace):
+    options = {"strategy": "BPTT", "batchSize": 2, "sequenceLength": 5, "maxIterations": 3}
+    assert workspace.learn("Reader", "Text", tag="t", profile=True, **options).profile["data"] > 0
+
+
+def test_the_trace_of_a_job_that_is_stopped_is_written(workspace):
+    stops = iter([""] * 15 + ["enough"])
+    found = learn(workspace, profile=True, stop=lambda: next(stops))
+    assert found.stopped == "enough"
+    assert (workspace.folder.state / "jobs" / found.job / "trace.json").stat().st_size > 1000

@@ -1,0 +1,68 @@
+"""Every strategy that ships gives the same losses however the engine computes it."""
+
+import pytest
+import torch
+from test_strategy_contract import LEARNERS, SETUPS, learn, workspace  # noqa: F401 - a fixture
+
+from dianne.data.options import view
+from dianne.data.readers import open_dataset
+from dianne.jobs.learn import LearnWatcher, prepare
+from dianne.jobs.learn_run import LearnRun
+from dianne.learning.execution import Execution
+
+every_learner = pytest.mark.parametrize("name", LEARNERS)
+TOLERANCE = {"medium": 0.001, "bf16": 0.01}  # of a term, as a share of the loss where that is above 1
+
+
+def losses(workspace, name: str, **options) -> list[dict[str, float]]:  # noqa: F811
+    result = learn(workspace, name, clean=True, **{"maxIterations": 12, **options})
+    return [report.terms for report in result.history]
+
+
+def furthest(terms: list[dict[str, float]], others: list[dict[str, float]]) -> float:
+    """The largest difference between terms, as a share of the loss where that is above 1."""
+    return max(
+        abs(value - other[key]) / max(1.0, abs(one["loss"]))
+        for one, other in zip(terms, others, strict=True)
+        for key, value in one.items()
+    )
+
+
+@every_learner
+def test_lower_precision_gives_nearly_the_same_losses(name, workspace):  # noqa: F811
+    exact = losses(workspace, name)
+    found = {precision: losses(workspace, name, precision=precision) for precision in TOLERANCE}
+    for precision, tolerance in TOLERANCE.items():
+        assert furthest(exact, found[precision]) <= tolerance
+    assert found["bf16"] != exact
+
+
+class Elsewhere(Execution):
+    """On the meta device, whose tensors have no values; streams of random numbers are the CPU's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = torch.device("meta")
+
+    def generator(self, seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed)
+
+
+@every_learner
+def test_nothing_of_a_strategy_stays_on_the_cpu(name, workspace):  # noqa: F811
+    """Tensors of two devices refuse to meet, as they do where there is a GPU."""
+    setup = SETUPS[name]
+    options = {"strategy": name, "batchSize": 8, "seed": 1, "method": "RMSPROP", **setup.options}
+    options.pop("target.initTag", None)
+    job = prepare(workspace.folder, setup.networks, setup.dataset, options)
+    run = LearnRun(job, LearnWatcher())
+    run.execution = Elsewhere()
+    run.graphs = {member.role: job.networks[member.name].build(1) for member in job.team}
+    data = view(open_dataset(job.folder, job.described, lambda *_: None), job.train, job.data)
+    strategy, learn_job = run.set_up(data)
+    for i in range(2):
+        learn_job.begin(i)
+        terms = strategy.process_iteration(i).terms
+    assert {term.device.type for term in terms.values()} == {"meta"}
+    weights = [weight for graph in run.graphs.values() for weight in graph.parameters()]
+    assert {weight.device.type for weight in weights} == {"meta"}
