@@ -39,8 +39,13 @@ def holds(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def read_members(path: Path, wanted: Callable[[str], bool]) -> Members:
+def read_members(path: Path, wanted: Callable[[str], bool], most: int = MAX_BYTES) -> Members:
     """The files in an archive that are wanted, by name, in the order in which they stand there.
+
+    Args:
+        path: of the archive.
+        wanted: tells by a file's name.
+        most: bytes that all files in it may have.
 
     Raises:
         DataError: it is no whole archive; a file in it is too large, a link, or leaves the archive's folder.
@@ -49,14 +54,13 @@ def read_members(path: Path, wanted: Callable[[str], bool]) -> Members:
         with path.open("rb") as file:
             members = _in_zip if file.read(4) in (b"PK\3\4", b"PK\5\6") else _in_tar
             file.seek(0)
-            yield from members(file, path, wanted)
+            yield from members(file, _Limit(path, most), wanted)
     except _FAULTS as error:
         raise DataError(f"{display(path)}: is cut off or no archive ({error}); delete it") from error
 
 
-def _in_zip(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Members:
+def _in_zip(file: BinaryIO, limit: _Limit, wanted: Callable[[str], bool]) -> Members:
     with zipfile.ZipFile(file) as archive:
-        limit = _Limit(path)
         for member in archive.infolist():
             link = stat.S_ISLNK(member.external_attr >> 16)
             limit.admit(member.filename, member.file_size, "is a link" if link else "")
@@ -65,9 +69,8 @@ def _in_zip(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Member
                     yield member.filename, content.read(member.file_size)
 
 
-def _in_tar(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Members:
+def _in_tar(file: BinaryIO, limit: _Limit, wanted: Callable[[str], bool]) -> Members:
     with tarfile.open(fileobj=file, mode="r:*") as archive:
-        limit = _Limit(path)
         for member in archive:
             odd = "is a link" if member.issym() or member.islnk() else "is a device" if member.isdev() else ""
             limit.admit(member.name, member.size, odd)
@@ -84,8 +87,8 @@ def _in_tar(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Member
 class _Limit:
     """What one archive may hold."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, most: int):
+        self.path, self.most = path, most
         self.bytes = self.files = 0
 
     def admit(self, name: str, size: int, odd: str) -> None:
@@ -98,8 +101,8 @@ class _Limit:
             odd = "leaves the archive's folder"
         if odd:
             raise DataError(f"{display(self.path)}: its file {name!r} {odd}; nothing of it was read")
-        if self.bytes > MAX_BYTES or self.files > MAX_FILES:
+        if self.bytes > self.most or self.files > MAX_FILES:
             raise DataError(
-                f"{display(self.path)}: holds more than {MAX_BYTES:,} bytes or {MAX_FILES:,} files; unpack "
+                f"{display(self.path)}: holds more than {self.most:,} bytes or {MAX_FILES:,} files; unpack "
                 "it yourself if you trust it"
             )

@@ -26,6 +26,10 @@ def _extents(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _several(value: object) -> object:
+    return [_extents(part) for part in value.split(";")] if isinstance(value, str) else value
+
+
 class ImportOptions(Options):
     """What a user can say about a file that comes in."""
 
@@ -37,6 +41,8 @@ class ImportOptions(Options):
     """The network that takes the weights of a file that holds nothing else."""
     shape: Annotated[list[PositiveInt] | None, BeforeValidator(_extents)] = None
     """Of one sample, such as 1,28,28, for files that do not say it."""
+    shapes: Annotated[list[list[PositiveInt]] | None, BeforeValidator(_several)] = None
+    """The same for several inputs, in their order: 1,28,28;10."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import torch
 from dianne.binding import TYPED, Consumer, Given, bind
 from dianne.document import display
 from dianne.errors import DianneError, UsageError
+from dianne.interop import dianne_import as dianne_import  # formats register themselves
 from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
 from dianne.jobs.evaluate import stored_network
 from dianne.network.resolve import restore
@@ -202,7 +203,3 @@ def _settle(folder: Folder, incoming: Incoming, what: Arrived) -> None:
             },
         )
         Store(folder.models).put(tag, manifest, weights)
-
-
-# Formats register themselves when they are imported; what is imported first is recognised first.
-# ONNX: from dianne.interop import onnx_export, onnx_import  (last: its files have no mark)
