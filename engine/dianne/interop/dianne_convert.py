@@ -162,8 +162,7 @@ class Converter:
                 keys[key] = value
         if module.type == "ConvLayer" and not keys.keys() & {"kernelHeight", "kernelDepth"}:
             keys.pop("padX", None)  # means nothing in one dimension
-        if found.type.startswith("Dianne"):
-            self.files[found.type] = _unpadded(found.type.removeprefix("Dianne"))
+        self.files |= _texts(found.type)
         vector = []
         for name, id_ in found.weights.items():
             batch = "bn" in name.lower()
@@ -217,9 +216,20 @@ def _whole(module: Module, key: str, text: str) -> int:
     return int(text)
 
 
-def _unpadded(name: str) -> str:
+def _texts(name: str) -> dict[str, str]:
+    """The file of a block that ships, and of the one inside it."""
+    if name.startswith("Dianne"):
+        return {name: _unpadded(_shipped(name.removeprefix("Dianne")))}
+    inner = ["ConvLayer"] if name == "Fractal-3" else []
+    return {one: _shipped(one) for one in (name, *inner)}
+
+
+def _shipped(name: str) -> str:
+    return (shipped("networks") / "blocks" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _unpadded(text: str) -> str:
     """An Inception block as DIANNE has it: the pooling is not padded, but the convolution behind it is."""
-    text = (shipped("networks") / "blocks" / f"{name}.yaml").read_text(encoding="utf-8")
     pool = "strideX: 1, strideY: 1, padX: 1, padY: 1, after: input}"
     conv = 'noOutputPlanes: "${poolproj}", kernelWidth: 1, kernelHeight: 1}'
     assert pool in text

@@ -20,8 +20,8 @@ Shape = list[int]
 _MOST = 1 << 13  # values along an axis
 _KEEP = {
     "ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "SoftPlus", "Sigmoid", "Tanh", "Threshold", "Invert",
-    "Dropout", "DropPath", "Duplicate", "Normalization", "Denormalization", "Softmax", "LogSoftmax", "Accumulate",
-    "Average", "Multiply", "BatchNormalization", "LRN",
+    "Dropout", "DropPath", "Duplicate", "Normalization", "Denormalization", "Softmax", "LogSoftmax",
+    "Accumulate", "Average", "Multiply", "BatchNormalization", "LRN",
 }  # fmt: skip
 _SLIDE = {"MaxPooling", "AvgPooling", "Zeropad"}
 _BLOCKS = ("Residual", "Residual_b", "ConvLayer", "Inception_v1", "Inception_v2", "Fractal-3")

@@ -17,7 +17,8 @@ import torch
 from dianne.binding import TYPED, Consumer, Given, bind
 from dianne.document import display
 from dianne.errors import DianneError, UsageError
-from dianne.interop import dianne_import as dianne_import  # formats register themselves
+from dianne.interop import dianne_export as dianne_export  # formats register themselves
+from dianne.interop import dianne_import as dianne_import
 from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
 from dianne.jobs.evaluate import stored_network
 from dianne.network.resolve import restore

@@ -1,0 +1,66 @@
+"""Networks on their way to DIANNE: `modules.txt`, and a file of weights for each module that has some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from dianne.errors import UsageError
+from dianne.interop.dianne_import import FALLBACK_TAG
+from dianne.interop.dianne_structure import written
+from dianne.interop.dianne_text import write_structure
+from dianne.interop.dianne_weights import pack
+from dianne.interop.folders import write_all
+from dianne.interop.formats import Outgoing, exports
+
+
+@exports("dianne")
+def write(leaving: Outgoing, out: Path) -> None:
+    """Write a folder, or a zip, as DIANNE keeps it in its folder of models.
+
+    A network that came from DIANNE, and was not changed since, goes back with its own text and ids.
+
+    Raises:
+        ConfigError: modules that DIANNE has no counterpart for.
+    """
+    if "/" in leaving.tag or "\\" in leaving.tag:
+        raise UsageError(
+            f"the tag '{leaving.tag}' cannot stand in the name of a file; copy it to another tag"
+        )
+    weights = leaving.module.state_dict()
+    original = _original(leaving)
+    files: dict[str, str]
+    if original:
+        files = dict(original["files"])
+        for type_, texts in original["composites"].items():
+            files |= {f"composites/{type_}/{name}": text for name, text in texts.items()}
+        vectors: Mapping[str, list[str]] = original["vectors"]
+        missing = original["missing"] if leaving.manifest.job.get("dianne") == original else []
+        spared = {original["modules"][name] for name in missing}
+    else:
+        structure, vectors = written(leaving.network, leaving.manifest.labels)
+        files, spared = {"modules.txt": write_structure(structure)}, set()
+    suffix = "" if leaving.tag == FALLBACK_TAG else f"-{leaving.tag}"
+    content = {name: text.encode() for name, text in files.items()}
+    for id_, names in vectors.items():
+        if id_ not in spared and _is_set(names, weights):
+            content[f"{id_}{suffix}"] = pack(weights[name] for name in names)
+    write_all(content, out)
+
+
+def _is_set(names: list[str], weights: Mapping[str, Tensor]) -> bool:
+    """Whether tensors are not the statistics of a Normalization that has found none yet."""
+    flag = names[0].rpartition(".")[0] + ".fitted" if names else ""
+    return flag not in weights or bool(weights[flag])
+
+
+def _original(leaving: Outgoing) -> dict[str, Any] | None:
+    """What was kept of the network when it came from DIANNE, if it still is the same."""
+    for manifest in (leaving.manifest, *leaving.history):
+        kept = manifest.job.get("dianne")
+        if kept and (manifest.text, manifest.texts) == (leaving.manifest.text, leaving.manifest.texts):
+            return dict(kept)
+    return None
