@@ -19,11 +19,11 @@ def id_of(name: str) -> str:
 
 
 def module(
-    name: str, type_: str, after: Iterable[str] = (), to: Iterable[str] = (), **properties: Any
+    called: str, type_: str, /, after: Iterable[str] = (), to: Iterable[str] = (), **properties: Any
 ) -> dict[str, Any]:
     """One module; `after` and `to` are names of others."""
     wires = {"next": [id_of(n) for n in to], "prev": [id_of(n) for n in after]}
-    return {"id": id_of(name), "type": type_, **{k: v for k, v in wires.items() if v}, **properties}
+    return {"id": id_of(called), "type": type_, **{k: v for k, v in wires.items() if v}, **properties}
 
 
 def chain(*modules: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -38,7 +38,9 @@ def write(leaving: Outgoing, out: Path) -> None:
         for type_, texts in original["composites"].items():
             files |= {f"composites/{type_}/{name}": text for name, text in texts.items()}
         vectors: Mapping[str, list[str]] = original["vectors"]
-        missing = original["missing"] if leaving.manifest.job.get("dianne") == original else []
+        missing = (
+            original["missing"].get(leaving.tag, []) if leaving.manifest.job.get("dianne") == original else []
+        )
         spared = {original["modules"][name] for name in missing}
     else:
         structure, vectors = written(leaving.network, leaving.manifest.labels)

@@ -25,6 +25,7 @@ from dianne.network.resolve import resolve
 from dianne.store import named_weights
 
 FALLBACK_TAG = "imported"
+_MOST_FRESH = 500_000_000  # weights that may start at random
 
 
 def _is_dianne(path: Path, head: bytes) -> bool:
@@ -61,10 +62,11 @@ def _network(home: Place, places: Places, options: ImportOptions) -> Incoming:
     shapes = input_shapes(converter, structure, found, given)
     found = converter.network(structure, name, shapes)
     network = _resolved(found, converter.files, source)
-    reader = _Weights(found, network, places.searched)
+    reader = _Weights(found, network, places.searched, source)
     by_tag = reader.by_tag(options.tag)
-    if reader.missing:
-        notes.append(f"{source}: no weights for {', '.join(reader.missing)}; they start at random")
+    for tag, missing in reader.missing.items():
+        if missing:
+            notes.append(f"{name}:{tag}: no weights for {', '.join(missing)}; they start at random")
     original = {
         "modules.txt": text,
         **({"layout.txt": home.text("layout.txt")} if "layout.txt" in home.files else {}),
@@ -101,15 +103,15 @@ def _resolved(found: Converted, files: Mapping[str, str], source: str) -> Networ
 class _Weights:
     """The weights of one network, by tag; what has no file starts at random, and is listed in `missing`."""
 
-    def __init__(self, found: Converted, network: Network, searched: list[Place]):
-        self.found, self.searched = found, searched
-        self.fresh = named_weights(network.build(0))
-        self.missing: list[str] = []
+    def __init__(self, found: Converted, network: Network, searched: list[Place], source: str):
+        self.found, self.network, self.searched, self.source = found, network, searched, source
+        self.shapes = {n: w.shape for n, w in network.build_without_data().state_dict().items()}
+        self.missing: dict[str, list[str]] = {}
 
     def by_tag(self, tag: str | None) -> dict[str, Mapping[str, Tensor]]:
         """All tags, or the one that the user wants; a single one goes under the name that is wanted."""
         tags = suffixes(self.searched, self.found.vectors)
-        if not tags and self._inner_files():
+        if not tags and self._has_inner_files():
             tags = [""]
         wanted = tags
         if tag and tag in tags:
@@ -120,18 +122,37 @@ class _Weights:
             wanted = [""]
         elif not tag and len(self.found.vectors) == 0:
             wanted = []
+        self._check_size(wanted)
         result: dict[str, Mapping[str, Tensor]] = {}
         for suffix in wanted:
             name = tag if tag and len(wanted) == 1 else suffix or FALLBACK_TAG
-            result[name] = self._read(suffix)
+            result[name], self.missing[name] = self._read(suffix)
         return result
 
-    def _inner_files(self) -> bool:
-        ids = [id_ for vector in self.found.vectors.values() for id_ in inner_ids(vector)]
-        return any(find(self.searched, id_) for id_ in ids)
+    def _check_size(self, suffixes: list[str]) -> None:
+        """Refuse a network that would fill the memory, though hardly any weights came with it."""
+        names = [f"{id_}-{suffix}".rstrip("-") for suffix in suffixes for id_ in self.found.vectors]
+        there = sum(len(file[1]) // 4 - 1 for name in names if (file := find(self.searched, name)))
+        total = self.network.weights
+        if suffixes and total > 100 * there + _MOST_FRESH:
+            raise UsageError(
+                f"{self.source}: has {total:,} weights, far more than the files beside it ({there:,}); "
+                "nothing of it came in"
+            )
 
-    def _read(self, suffix: str) -> dict[str, Tensor]:
-        weights = dict(self.fresh)
+    def _has_inner_files(self) -> bool:
+        vectors = self.found.vectors.items()
+        ids = [
+            name
+            for id_, vector in vectors
+            for inner in inner_ids(vector)
+            for name in (f"{inner}-{id_}", inner)
+        ]
+        return any(find(self.searched, name) for name in ids)
+
+    def _read(self, suffix: str) -> tuple[dict[str, Tensor], list[str]]:
+        """The weights of a tag, and the modules that have none."""
+        weights = named_weights(self.network.build(0))  # of what has no file
         missing = []
         for id_, vector in self.found.vectors.items():
             names = tensors_of(vector)
@@ -141,8 +162,7 @@ class _Weights:
                 weights |= self._unpacked(file, names, name)
             elif not self._inner(weights, id_, vector):
                 missing.append(name)
-        self.missing = list(dict.fromkeys([*self.missing, *missing]))
-        return weights
+        return weights, missing
 
     def _inner(self, weights: dict[str, Tensor], id_: str, vector: Any) -> bool:
         """Look for files of the modules inside a composite; whether there was one for each."""
@@ -157,9 +177,9 @@ class _Weights:
 
     def _unpacked(self, file: tuple[str, bytes], names: list[str], module: str) -> dict[str, Tensor]:
         source, content = file
-        shapes = {name: tuple(self.fresh[name].shape) for name in names}
+        shapes = {name: tuple(self.shapes[name]) for name in names}
         found = unpack(content, shapes, source, module)
         for name in names:
             if name.endswith(".stdev"):
                 found[name.removesuffix("stdev") + "fitted"] = torch.tensor(True)
-        return {name: tensor.reshape(self.fresh[name].shape) for name, tensor in found.items()}
+        return {name: tensor.reshape(self.shapes[name]) for name, tensor in found.items()}

@@ -182,13 +182,13 @@ def unpack(
     Raises:
         DataError: the file's length is not the one that it states, or that the module has.
     """
+    if len(content) < 4:
+        raise DataError(f"{source}: holds {len(content)} bytes; it is cut off, or no weight file")
     values = (len(content) - 4) // 4
-    stated = struct.unpack(">i", content[:4])[0] if len(content) >= 4 else -1
+    (stated,) = struct.unpack(">i", content[:4])
     if stated != values or len(content) != 4 + 4 * values:
-        found = (
-            f"states {stated:,} values, but holds {len(content) - 4:,} bytes of them" if values >= 0 else ""
-        )
-        raise DataError(f"{source}: {found or 'is empty'}; it is cut off, or no weight file")
+        found = f"states {stated:,} values, but holds {len(content) - 4:,} bytes of them"
+        raise DataError(f"{source}: {found}; it is cut off, or no weight file")
     wanted = sum(int(np.prod(shape)) for shape in shapes.values())
     if values != wanted:
         raise DataError(f"{source}: holds {values:,} values, but {module} has {wanted:,}")
