@@ -145,6 +145,10 @@ class Workspace:
         """
         return transfer.export(self.folder, network, format, options)
 
+    def pack(self, network: str, **options: Any) -> Path:
+        """Write a network with all that it needs into one file; options and errors as `export`."""
+        return transfer.pack(self.folder, network, options)
+
     def import_(self, path: str | Path, **options: Any) -> list[Arrived]:
         """Bring networks and weights in; options as on the command line.
 

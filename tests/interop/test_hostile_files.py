@@ -51,7 +51,8 @@ def written(folder: Path, text: str) -> Path:
     [
         (
             "{",
-            "1:2: not valid YAML: while parsing a flow node expected the node content, but found '<stream end>'",
+            "1:2: not valid YAML: while parsing a flow node expected the node content, but found "
+            "'<stream end>'",
         ),
         ('{"modules": {}}', "1:13: expected modules by id, found none"),
         ('{"modules": ' + "[" * 5000 + "]" * 5000 + "}", "1:52: nested more than 40 levels deep"),

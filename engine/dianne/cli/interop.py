@@ -64,6 +64,21 @@ def import_(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
             show(f"{'would store' if dry_run else 'stored'} {one.name}:{tag}")
 
 
+@click.command("pack")
+@takes("NETWORK tag=TAG [out=FILE.dianne]")
+def pack(words: tuple[str, ...]) -> None:
+    """Write a network with all that it needs into one file, to be run or imported elsewhere.
+
+    \b
+      dianne pack Decoder tag=vae
+      dianne forward Decoder-vae.dianne random=16 out=digits.png
+    """
+    (network,), options = split(words, "NETWORK")
+    from dianne.interop import transfer
+
+    show(f"wrote {transfer.pack(here(), network, options)}")
+
+
 @click.command("pull")
 @takes("hf://USER/NAME [KEY=VALUE]...")
 def pull(words: tuple[str, ...]) -> None:
@@ -76,4 +91,4 @@ def pull(words: tuple[str, ...]) -> None:
     raise UsageError(f"{address}: only addresses such as hf://user/name can be pulled")
 
 
-COMMANDS = (export, import_, pull)
+COMMANDS = (export, import_, pack, pull)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from dianne.errors import UsageError
-from dianne.interop.dianne_import import FALLBACK_TAG
+from dianne.interop.dianne_import import FALLBACK_TAG, Original
 from dianne.interop.dianne_structure import written
 from dianne.interop.dianne_text import write_structure
 from dianne.interop.dianne_weights import pack
@@ -32,19 +33,18 @@ def write(leaving: Outgoing, out: Path) -> None:
         )
     weights = leaving.module.state_dict()
     original = _original(leaving)
-    files: dict[str, str]
+    spared: set[str] = set()
     if original:
-        files = dict(original["files"])
-        for type_, texts in original["composites"].items():
+        files = dict(original.files)
+        for type_, texts in original.composites.items():
             files |= {f"composites/{type_}/{name}": text for name, text in texts.items()}
-        vectors: Mapping[str, list[str]] = original["vectors"]
-        missing = (
-            original["missing"].get(leaving.tag, []) if leaving.manifest.job.get("dianne") == original else []
-        )
-        spared = {original["modules"][name] for name in missing}
+        vectors = original.vectors
+        if leaving.manifest.job.get("dianne") == original.model_dump():
+            missing = original.missing.get(leaving.tag, [])
+            spared = {original.modules[name] for name in missing if name in original.modules}
     else:
         structure, vectors = written(leaving.network, leaving.manifest.labels)
-        files, spared = {"modules.txt": write_structure(structure)}, set()
+        files = {"modules.txt": write_structure(structure)}
     suffix = "" if leaving.tag == FALLBACK_TAG else f"-{leaving.tag}"
     content = {name: text.encode() for name, text in files.items()}
     for id_, names in vectors.items():
@@ -59,10 +59,14 @@ def _is_set(names: list[str], weights: Mapping[str, Tensor]) -> bool:
     return flag not in weights or bool(weights[flag])
 
 
-def _original(leaving: Outgoing) -> dict[str, Any] | None:
+def _original(leaving: Outgoing) -> Original | None:
     """What was kept of the network when it came from DIANNE, if it still is the same."""
     for manifest in (leaving.manifest, *leaving.history):
         kept = manifest.job.get("dianne")
         if kept and (manifest.text, manifest.texts) == (leaving.manifest.text, leaving.manifest.texts):
-            return dict(kept)
+            with suppress(ValidationError):  # a package may claim anything
+                found = Original.model_validate(kept)
+                names = {name for vector in found.vectors.values() for name in vector}
+                if names <= leaving.module.state_dict().keys():
+                    return found
     return None

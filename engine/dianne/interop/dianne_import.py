@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from dianne.document import parse
@@ -26,6 +27,24 @@ from dianne.store import named_weights
 
 FALLBACK_TAG = "imported"
 _MOST_FRESH = 500_000_000  # weights that may start at random
+
+
+class Original(BaseModel):
+    """What a manifest keeps of a network of DIANNE, so that it can go back as it was.
+
+    Attributes:
+        modules: their ids by our names.
+        vectors: the names of the tensors in each vector, by id.
+        missing: the modules without weights, by tag.
+        files: texts by name.
+        composites: the same for each type of composite.
+    """
+
+    modules: dict[str, str]
+    vectors: dict[str, list[str]]
+    missing: dict[str, list[str]]
+    files: dict[str, str]
+    composites: dict[str, dict[str, str]]
 
 
 def _is_dianne(path: Path, head: bytes) -> bool:
@@ -67,22 +86,18 @@ def _network(home: Place, places: Places, options: ImportOptions) -> Incoming:
     for tag, missing in reader.missing.items():
         if missing:
             notes.append(f"{name}:{tag}: no weights for {', '.join(missing)}; they start at random")
-    original = {
-        "modules.txt": text,
-        **({"layout.txt": home.text("layout.txt")} if "layout.txt" in home.files else {}),
-    }
-    kept: dict[str, Any] = {
-        "modules": {found.names[id_]: id_ for id_ in found.names},
-        "vectors": {id_: tensors_of(vector) for id_, vector in found.vectors.items()},
-        "missing": reader.missing,
-        "files": original,
-        "composites": converter.originals,
-    }
+    kept = Original(
+        modules={found.names[id_]: id_ for id_ in found.names},
+        vectors={id_: tensors_of(vector) for id_, vector in found.vectors.items()},
+        missing=reader.missing,
+        files={file: home.text(file) for file in ("modules.txt", "layout.txt") if file in home.files},
+        composites=converter.originals,
+    )
     return Incoming(
         name,
         {name: found.text, **converter.files},
         by_tag,
-        job={"format": "dianne", "source": source, "dianne": kept},
+        job={"format": "dianne", "source": source, "dianne": kept.model_dump()},
         labels=found.labels,
         dataset={"name": structure.properties["dataset"]} if "dataset" in structure.properties else {},
         notes=notes,

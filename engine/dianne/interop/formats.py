@@ -76,6 +76,7 @@ class Incoming:
         job: for the manifest: what it was, and what must be kept of it.
         labels: names of the classes.
         dataset: for the manifest.
+        manifest: what else it says, such as iteration and loss.
         notes: what the user should know, a line each.
     """
 
@@ -86,6 +87,7 @@ class Incoming:
     job: dict[str, Any] = field(default_factory=dict)
     labels: list[str] | None = None
     dataset: dict[str, str] = field(default_factory=dict)
+    manifest: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 

@@ -7,8 +7,9 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from dianne.document import display
 from dianne.errors import DianneError, UsageError
 from dianne.interop import dianne_export as dianne_export  # formats register themselves
 from dianne.interop import dianne_import as dianne_import
+from dianne.interop import package
+from dianne.interop import package_import as package_import
 from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
 from dianne.jobs.evaluate import stored_network
 from dianne.network.resolve import restore
@@ -81,7 +84,22 @@ def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]
     """
     chosen: ExportOptions = bound("export", ExportOptions, options)
     way = EXPORTS.get(format)
-    path = Path(chosen.out or f"{network}-{chosen.tag}{way.ending}")
+    return _write(folder, network, chosen, way.ending, way.write)
+
+
+def pack(folder: Folder, network: str, options: Mapping[str, Any]) -> Path:
+    """Write a package, which `import_` and `dianne forward` read; arguments and errors as `export`."""
+    chosen: ExportOptions = bound("pack", ExportOptions, options)
+    if chosen.out and not chosen.out.endswith(package.ENDING):
+        raise UsageError(f"out={chosen.out}: the name of a package ends in {package.ENDING}")
+    return _write(folder, network, chosen, package.ENDING, partial(package.write, folder))
+
+
+def _write(
+    folder: Folder, network: str, chosen: ExportOptions, ending: str, write: Callable[[Outgoing, Path], None]
+) -> Path:
+    """Write a stored network to a path that is not there yet: whole, or not at all."""
+    path = Path(chosen.out or f"{network}-{chosen.tag}{ending}")
     if path.exists():
         raise UsageError(f"{display(path)} is there already; delete it, or write somewhere else with out=")
     if not path.absolute().parent.is_dir():
@@ -90,8 +108,8 @@ def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]
     try:
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".") as scratch:
             part = Path(scratch) / path.name
-            way.write(leaving, part)
-            shutil.move(part, path)  # whole, or not at all
+            write(leaving, part)
+            shutil.move(part, path)
     except OSError as error:
         raise DianneError(f"{display(path)}: cannot be written: {error.strerror}") from error
     return path
@@ -132,7 +150,11 @@ def import_(folder: Folder, path: Path, options: Mapping[str, Any], dry_run: boo
         DianneError: it is nothing known, spoilt, or in the way of what is there; nothing was written.
     """
     chosen: ImportOptions = bound("import", ImportOptions, options)
-    found = list(IMPORTS.get(kind_of(path)).read(path, chosen))
+    try:
+        found = list(IMPORTS.get(kind_of(path)).read(path, chosen))
+    except OSError as error:
+        place = display(Path(error.filename or path))
+        raise DianneError(f"{place}: cannot be read: {error.strerror}") from error
     arrived = [_check(folder, incoming) for incoming in found]
     if not dry_run:
         for incoming, what in zip(found, arrived, strict=True):
@@ -197,6 +219,7 @@ def _settle(folder: Folder, incoming: Incoming, what: Arrived) -> None:
             job={"command": "import", **incoming.job},
             labels=incoming.labels,
             dataset=incoming.dataset,
+            **incoming.manifest,
             versions={
                 "dianne": importlib.metadata.version("dianne"),
                 "torch": str(torch.__version__),
