@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from dianne.errors import ConfigError, Problem
 from dianne.interop.dianne_text import Module, Structure, hash_order
 from dianne.interop.dianne_types import BUILT_INS, OURS, TYPES
+from dianne.interop.nodes import nodes_of
 from dianne.network.file import Node
 from dianne.network.network import Network
 from dianne.workspace import shipped
@@ -77,7 +78,7 @@ class _Writer:
         outputs: dict[str, Ref] = {}
         waiting = list(incoming)
         late: list[tuple[str, Node]] = []
-        for node in network.nodes:
+        for node in nodes_of(network):
             name = f"{prefix}{node.name}"
             sources = [] if node.type == "Memory" else [refs[ref] for ref in node.after]
             if prefix and node.type == "Input":

@@ -22,6 +22,7 @@ from dianne.interop import dianne_export as dianne_export  # formats register th
 from dianne.interop import dianne_import as dianne_import
 from dianne.interop import package
 from dianne.interop import package_import as package_import
+from dianne.interop import torch_export as torch_export
 from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
 from dianne.jobs.evaluate import stored_network
 from dianne.network.resolve import restore
