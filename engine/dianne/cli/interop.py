@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dianne.cli.console import say, show, show_json
+from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.words import here, split, takes
 from dianne.errors import UsageError
 
@@ -48,10 +48,16 @@ def import_(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     from dianne.document import display
     from dianne.interop import transfer
 
+    if "into" in options and not as_json:  # the mapping is shown before it is applied
+        made = table("weight", "tensor", "shape", "found by")
+        for match in transfer.import_(here(), Path(path), options, dry_run=True)[0].mapping:
+            row(made, match.weight, match.source, list(match.shape), match.by)
+        show_table(made)
     arrived = transfer.import_(here(), Path(path), options, dry_run)
     if as_json:
         show_json([
-            {"name": one.name, "tags": one.tags, "files": [display(p) for p in one.files], "notes": one.notes}
+            {"name": one.name, "tags": one.tags, "files": [display(p) for p in one.files], "notes": one.notes,
+             "mapping": {found.weight: found.source for found in one.mapping}}
             for one in arrived
         ])  # fmt: skip
         return

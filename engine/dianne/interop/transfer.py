@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,18 @@ from dianne.document import display
 from dianne.errors import DianneError, UsageError
 from dianne.interop import dianne_export as dianne_export  # formats register themselves
 from dianne.interop import dianne_import as dianne_import
-from dianne.interop import package
+from dianne.interop import package, torch_import
 from dianne.interop import package_import as package_import
 from dianne.interop import torch_export as torch_export
+from dianne.interop.dianne_import import FALLBACK_TAG
 from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
+from dianne.interop.torch_import import Match
 from dianne.jobs.evaluate import stored_network
+from dianne.jobs.prepare import Member, module_keys, parameters_of, resolve_networks
+from dianne.network.file import read
+from dianne.network.library import Library
 from dianne.network.resolve import restore
-from dianne.options import Options
+from dianne.options import Options, keys
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder, shipped
 
@@ -51,12 +56,14 @@ class Arrived:
         tags: under which its weights are.
         files: the network files.
         notes: what the user should know.
+        mapping: which tensor became which weight, where that had to be found out.
     """
 
     name: str
     tags: list[str]
     files: list[Path]
     notes: list[str]
+    mapping: list[Match] = field(default_factory=list)
 
 
 def bound(source: str, options: type[Options], given: Mapping[str, Any]) -> Any:
@@ -150,9 +157,15 @@ def import_(folder: Folder, path: Path, options: Mapping[str, Any], dry_run: boo
     Raises:
         DianneError: it is nothing known, spoilt, or in the way of what is there; nothing was written.
     """
-    chosen: ImportOptions = bound("import", ImportOptions, options)
+    own = keys(ImportOptions)
+    parameters = {key: value for key, value in options.items() if "into" in options and key not in own}
+    rest = {key: value for key, value in options.items() if key not in parameters}
+    chosen: ImportOptions = bound("import", ImportOptions, rest)
+    kind = kind_of(path)
     try:
-        found = list(IMPORTS.get(kind_of(path)).read(path, chosen))
+        if chosen.into:
+            return [_into(folder, path, kind, chosen, parameters, dry_run)]
+        found = list(IMPORTS.get(kind).read(path, chosen))
     except OSError as error:
         place = display(Path(error.filename or path))
         raise DianneError(f"{place}: cannot be read: {error.strerror}") from error
@@ -160,6 +173,32 @@ def import_(folder: Folder, path: Path, options: Mapping[str, Any], dry_run: boo
     if not dry_run:
         for incoming, what in zip(found, arrived, strict=True):
             _settle(folder, incoming, what)
+    return arrived
+
+
+def _into(
+    folder: Folder,
+    path: Path,
+    kind: str,
+    chosen: ImportOptions,
+    parameters: Mapping[str, Any],
+    dry_run: bool,
+) -> Arrived:
+    """Bring weights into a network that is here, with some parameters."""
+    if kind != torch_import.KIND:
+        raise UsageError(f"{display(path)}: is {kind}, and needs no into=; leave it out")
+    assert chosen.into
+    file = read(folder.find("networks", chosen.into))
+    member = Member("network", file)
+    library = Library(folder)
+    given = {key: Given(value, TYPED) for key, value in parameters.items()}
+    found = bind("import", parameters_of([member]), given, modules=module_keys([member], library, given))
+    network = resolve_networks([member], found, library)[chosen.into]
+    incoming, matches = torch_import.into_network(path, network, chosen.tag or FALLBACK_TAG)
+    incoming.manifest["overrides"] = network.overrides
+    arrived = replace(_check(folder, incoming), mapping=matches)
+    if not dry_run:
+        _settle(folder, incoming, arrived)
     return arrived
 
 
