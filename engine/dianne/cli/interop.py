@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.words import here, split, takes
 from dianne.errors import UsageError
+
+if TYPE_CHECKING:
+    from dianne.interop.transfer import Arrived
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -45,7 +49,6 @@ def import_(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
       dianne import weights.safetensors into=MLP tag=theirs --dry-run
     """
     (path,), options = split(words, "PATH")
-    from dianne.document import display
     from dianne.interop import transfer
 
     if "into" in options and not as_json:  # the mapping is shown before it is applied
@@ -54,6 +57,12 @@ def import_(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
             row(made, match.weight, match.source, list(match.shape), match.by)
         show_table(made)
     arrived = transfer.import_(here(), Path(path), options, dry_run)
+    _show_arrived(arrived, as_json, dry_run)
+
+
+def _show_arrived(arrived: list[Arrived], as_json: bool, dry_run: bool = False) -> None:
+    from dianne.document import display
+
     if as_json:
         show_json([
             {"name": one.name, "tags": one.tags, "files": [display(p) for p in one.files], "notes": one.notes,
@@ -61,13 +70,14 @@ def import_(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
             for one in arrived
         ])  # fmt: skip
         return
+    wrote, stored = ("would write", "would store") if dry_run else ("wrote", "stored")
     for one in arrived:
         for note in one.notes:
             say(note)
         for file in one.files:
-            show(f"{'would write' if dry_run else 'wrote'} {display(file)}")
+            show(f"{wrote} {display(file)}")
         for tag in one.tags:
-            show(f"{'would store' if dry_run else 'stored'} {one.name}:{tag}")
+            show(f"{stored} {one.name}:{tag}")
 
 
 @click.command("pack")
@@ -85,16 +95,35 @@ def pack(words: tuple[str, ...]) -> None:
     show(f"wrote {transfer.pack(here(), network, options)}")
 
 
+@click.command("publish")
+@takes("NETWORK tag=TAG repo=USER/NAME")
+def publish(words: tuple[str, ...]) -> None:
+    """Upload a network to a repository of a Hugging Face hub, with a page that tells of it.
+
+    \b
+      dianne publish Decoder tag=vae repo=somebody/digits
+    """
+    (network,), options = split(words, "NETWORK")
+    from dianne.interop import hub
+
+    show(f"published {hub.publish(here(), network, options)}")
+
+
 @click.command("pull")
-@takes("hf://USER/NAME [KEY=VALUE]...")
-def pull(words: tuple[str, ...]) -> None:
-    """Fetch a network that was published on a hub, and import it.
+@takes("hf://USER/NAME [name=NAME] [tag=TAG]")
+@_json
+def pull(words: tuple[str, ...], as_json: bool) -> None:
+    """Fetch a network that was published on a Hugging Face hub, and import it.
 
     \b
       dianne pull hf://somebody/digits tag=theirs
     """
-    (address,), _ = split(words, "hf://USER/NAME")
-    raise UsageError(f"{address}: only addresses such as hf://user/name can be pulled")
+    (address,), options = split(words, "ADDRESS")
+    if not address.startswith("hf://"):
+        raise UsageError(f"{address}: what can be pulled has an address such as hf://user/name")
+    from dianne.interop import hub
+
+    _show_arrived(hub.pull(here(), address, options), as_json)
 
 
-COMMANDS = (export, import_, pack, pull)
+COMMANDS = (export, import_, pack, publish, pull)
