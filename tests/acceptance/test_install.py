@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
         "dataset fetch Digits",
         "dataset add Mine .",
         "learn --help",
+        "import --help",
+        "export --help",
     ],
 )
 def test_a_command_that_does_not_compute_does_not_import_torch(folder: Path, words: str) -> None:

@@ -141,6 +141,9 @@ def test_a_package_that_is_not_whole_is_refused(packed: Path) -> None:
         "P: MLP has 3,985 weights, more than are in it"
     )
     assert refused(changed(packed, networks_MLP_yaml=None)) == "P: has no networks/MLP.yaml, or no manifest"
+    with pytest.raises(DianneError) as missing:
+        package.deployed(packed.with_name("missing.dianne"))
+    assert str(missing.value) == f"there is no {packed.with_name('missing.dianne')}"
     cut = packed.with_name("cut.dianne")
     cut.write_bytes(packed.read_bytes()[:-40])
     assert "is cut off or no archive" in refused(cut)

@@ -140,6 +140,8 @@ def read(path: Path) -> Package:
         DianneError: it is spoilt, of a newer version, or names what is not in it.
     """
     shown = display(path)
+    if not path.is_file():
+        raise UsageError(f"there is no {shown}")
     files = contents(path)
     for name in ("package.json", "manifest.json", "weights.safetensors", "example.safetensors"):
         if name not in files:

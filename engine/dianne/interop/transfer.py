@@ -215,11 +215,11 @@ def kind_of(path: Path) -> str:
                 head = file.read(64)
         elif not path.is_dir():
             raise UsageError(f"there is no {display(path)}")
+        for name, kind in IMPORTS.items():
+            if kind.recognises(path, head):
+                return name
     except OSError as error:
         raise DianneError(f"{display(path)}: cannot be read: {error.strerror}") from error
-    for name, kind in IMPORTS.items():
-        if kind.recognises(path, head):
-            return name
     known = ", ".join(IMPORTS)
     raise UsageError(f"{display(path)}: is nothing that can be imported; known are: {known}")
 
