@@ -80,6 +80,18 @@ def test_what_never_runs_is_left_out_and_said(tmp_path: Path) -> None:
     assert len(rows(tmp_path)) == 3
 
 
+def test_neighbours_that_are_not_there_are_said(tmp_path: Path) -> None:
+    modules = chain(("Sigmoid", {}))
+    modules[1]["prev"].append(id_of("lost"))
+    modules[1]["next"].insert(0, id_of("gone"))
+    modules[1]["type"] = "Duplicate"
+    (arrived,) = dianne.Workspace(tmp_path / "workspace").import_(put(tmp_path / "s", modules), shape="2")
+    assert [note.partition(": ")[2] for note in arrived.notes] == [
+        f"Duplicate sends to {id_of('gone')}, which is not there",
+        f"Duplicate takes from {id_of('lost')}, which is not there",
+    ]
+
+
 def test_a_neighbour_that_is_named_twice_counts_once(tmp_path: Path) -> None:
     modules = [
         module("x", "Input", to=["r", "r"], shape="2"),

@@ -10,8 +10,8 @@ from handmade import brought_in, chain, put, weights
 from torch import Tensor
 from torch.nn import functional
 
+from dianne.interop.dianne_built_ins import BUILT_INS
 from dianne.interop.dianne_text import hash_order
-from dianne.interop.dianne_types import BUILT_INS
 
 
 def run(

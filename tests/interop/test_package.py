@@ -114,6 +114,14 @@ def test_a_package_names_no_classes_of_a_program(packed: Path, monkeypatch: pyte
     assert "evil" not in sys.modules
 
 
+def test_networks_that_a_package_does_not_use_stay_in_it(tmp_path: Path, packed: Path) -> None:
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("networks/Extra.yaml", "modules: {x: {type: 'evil:Evil'}}")
+    (arrived,) = dianne.Workspace(tmp_path / "there").import_(packed, name="Theirs")
+    assert [path.name for path in arrived.files] == ["Theirs.yaml"]
+    assert dianne.Workspace(tmp_path / "there").store.manifest("Theirs", "digits").texts == {}
+
+
 def packed_text(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         return archive.read("networks/MLP.yaml")

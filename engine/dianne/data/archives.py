@@ -39,13 +39,13 @@ def holds(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def read_members(path: Path, wanted: Callable[[str], bool], most: int = MAX_BYTES) -> Members:
+def read_members(path: Path, wanted: Callable[[str], bool], most: int | None = None) -> Members:
     """The files in an archive that are wanted, by name, in the order in which they stand there.
 
     Args:
         path: of the archive.
         wanted: tells by a file's name.
-        most: bytes that all files in it may have.
+        most: bytes that all files in it may have; MAX_BYTES if left out.
 
     Raises:
         DataError: it is no whole archive; a file in it is too large, a link, or leaves the archive's folder.
@@ -54,7 +54,7 @@ def read_members(path: Path, wanted: Callable[[str], bool], most: int = MAX_BYTE
         with path.open("rb") as file:
             members = _in_zip if file.read(4) in (b"PK\3\4", b"PK\5\6") else _in_tar
             file.seek(0)
-            yield from members(file, _Limit(path, most), wanted)
+            yield from members(file, _Limit(path, MAX_BYTES if most is None else most), wanted)
     except _FAULTS as error:
         raise DataError(f"{display(path)}: is cut off or no archive ({error}); delete it") from error
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dianne.errors import UsageError, suggest
+from dianne.interop.dianne_built_ins import BUILT_INS, BuiltIn
 from dianne.interop.dianne_text import (
     Module,
     Structure,
@@ -17,15 +18,7 @@ from dianne.interop.dianne_text import (
     read_parameters,
     read_structure,
 )
-from dianne.interop.dianne_types import (
-    BUILT_INS,
-    TYPES,
-    BuiltIn,
-    arguments,
-    kind_of,
-    labels_of,
-    whole_numbers,
-)
+from dianne.interop.dianne_types import TYPES, arguments, kind_of, labels_of, whole_numbers
 from dianne.interop.dianne_weights import Place
 from dianne.interop.dianne_wires import run_order, sources, targets
 from dianne.interop.yaml_text import network_text, unique

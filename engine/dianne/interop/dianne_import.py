@@ -106,7 +106,7 @@ def _network(home: Place, places: Places, options: ImportOptions) -> Incoming:
 
 def _resolved(found: Converted, files: Mapping[str, str], source: str) -> Network:
     """The network with all shapes; raises UsageError if it does not hold together."""
-    library = Library(texts={**files, found.name: found.text})
+    library = Library(texts={**files, found.name: found.text}, user_classes=False)
     file = read_document(parse(found.text, f"{found.name}.yaml"), found.name)
     try:
         return resolve(file, {}, library)

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from dianne.errors import ConfigError, Problem
+from dianne.interop.dianne_built_ins import BUILT_INS
 from dianne.interop.dianne_text import Module, Structure, hash_order
-from dianne.interop.dianne_types import BUILT_INS, OURS, TYPES
+from dianne.interop.dianne_types import OURS, TYPES
 from dianne.interop.nodes import nodes_of
 from dianne.network.file import Node
 from dianne.network.network import Network

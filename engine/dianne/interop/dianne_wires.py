@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dianne.errors import UsageError
+from dianne.interop.dianne_built_ins import BUILT_INS
 from dianne.interop.dianne_text import Module, Structure, hash_order
-from dianne.interop.dianne_types import BUILT_INS, kind_of
+from dianne.interop.dianne_types import kind_of
 
 Ref = tuple[str, str]
 """The result of a module, by its id, and the part of it; "" for the whole."""
@@ -45,6 +46,8 @@ def sources(structure: Structure, notes: list[str]) -> dict[str, list[Ref]]:
                 notes.append(f"{module.where}: {module.type} sends to {target}, which is not there")
             elif not _is(modules[target], "Input"):
                 coming[target].append((module.id, part))
+        lost = [other for other in module.prev if other not in modules]
+        notes += [f"{module.where}: {module.type} takes from {other}, which is not there" for other in lost]
     for id_, refs in coming.items():
         order = {other: place for place, other in enumerate(modules[id_].prev)}
         refs.sort(key=lambda ref: order.get(ref[0], len(order)))

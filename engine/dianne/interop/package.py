@@ -169,6 +169,7 @@ def read(path: Path) -> Package:
     network = _resolved(manifest, shown)
     if network.weights > sum(value.numel() for value in weights.values()):
         raise DataError(f"{shown}: {head.network} has {network.weights:,} weights, more than are in it")
+    manifest = replace(manifest, texts=network.texts())  # what it does not use is left behind
     return Package(check_tag(head.tag), manifest, weights, samples, network)
 
 

@@ -237,6 +237,8 @@ def _check(folder: Folder, incoming: Incoming) -> Arrived:
         if there and not there.is_relative_to(shipped("networks")):
             message = f"there is another network in {display(there)}"
             raise UsageError(f"{message}; give this one another name with name=, or delete that file")
+        if there:
+            incoming.notes.append(f"{name} hides the network of that name that ships")
         files.append(own)
     return Arrived(incoming.name, list(incoming.weights), files, incoming.notes)
 
