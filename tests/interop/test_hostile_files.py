@@ -233,7 +233,7 @@ def test_a_spoilt_network_is_read_or_refused_but_never_breaks_anything(
     for name in ("modules.txt", id_of("a1")):
         content = bytearray((path / name).read_bytes())
         for _ in range(data.draw(st.integers(0, 3))):
-            place = data.draw(st.integers(0, len(content) - 1))
+            place = data.draw(st.integers(0, len(content)))
             content[place : place + data.draw(st.integers(0, 40))] = data.draw(st.binary(max_size=4))
         (path / name).write_bytes(content)
     with suppress(DianneError):
