@@ -21,3 +21,12 @@ def mnist_folder():
             if place and all((inside / f).is_file() or (inside / f"{f}.gz").is_file() for f in _MNIST):
                 return Path(place)
     pytest.skip("the files of MNIST are missing; set DIANNE_DATASETS to a folder that has them")
+
+
+@pytest.fixture(scope="session")
+def dianne_examples():
+    """The networks of DIANNE in a folder `examples` beside one of DIANNE_DATASETS."""
+    for place in os.environ.get("DIANNE_DATASETS", "").split(os.pathsep):
+        if place and (Path(place).resolve().parent / "examples" / "LeNet5" / "modules.txt").is_file():
+            return Path(place).resolve().parent / "examples"
+    pytest.skip("networks of DIANNE are missing; set DIANNE_DATASETS to a folder that has examples beside it")

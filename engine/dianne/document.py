@@ -112,10 +112,10 @@ def load(path: Path) -> Document:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(source, [Problem(source, f"cannot be read: {reason}")]) from error
-    return parse(_as_yaml(text) if path.suffix == ".json" else text, source)
+    return parse(as_yaml(text) if path.suffix == ".json" else text, source)
 
 
-def _as_yaml(text: str) -> str:
+def as_yaml(text: str) -> str:
     """JSON (with comments, if need be) as YAML: what YAML doesn't know becomes blanks in the same places."""
     return _FOREIGN.sub(lambda found: found[1] or _INK.sub(" ", found[0]), text)
 

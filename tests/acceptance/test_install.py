@@ -36,6 +36,8 @@ ROOT = Path(__file__).parents[2]
         "runtimes",
         "devices",
         "list",
+        "import --help",
+        "export --help",
     ],
 )
 def test_a_command_that_does_not_compute_does_not_import_torch(folder: Path, words: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import dianne
-from dianne.cli import instances, jobs, runtime, store
+from dianne.cli import instances, interop, jobs, runtime, store
 from dianne.cli.console import row, show, show_json, show_table, stream, table
 from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.resume import rerun, resume
@@ -38,7 +38,8 @@ def cli() -> None:
     """
 
 
-for command in (*jobs.COMMANDS, *runtime.COMMANDS, *instances.COMMANDS, *store.COMMANDS, resume, rerun):
+_GROUPS = (jobs, runtime, instances, store, interop)
+for command in (*(command for group in _GROUPS for command in group.COMMANDS), resume, rerun):
     cli.add_command(command)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -157,15 +158,16 @@ def deploy(words: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@takes("INSTANCE [DATASET] [KEY=VALUE]...")
+@takes("INSTANCE|FILE.dianne [DATASET] [KEY=VALUE]...")
 @_json
 def forward(words: tuple[str, ...], as_json: bool) -> None:
-    """Forward samples through a deployed network.
+    """Forward samples through a deployed network, or through one in a package.
 
     \b
       dianne forward Decoder random=16 out=digits.png
       dianne forward Decoder input=0.5,-1.2
       dianne forward Encoder MNIST range=0,9 --json
+      dianne forward Decoder-vae.dianne random=16
     """
     (name, *rest), options = split(words, "INSTANCE", "DATASET", optional=1)
     from dianne.binding import TYPED, Consumer, Given, bind
@@ -179,9 +181,17 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
     chosen = bind("forward", [consumer], given).of("forward", forwarding.ForwardOptions)
     dataset = rest[0] if rest else None
     forwarding.check(chosen, dataset)
-    instance = Instance(name, name, chosen.tag) if chosen.tag else find(here(), name)
+    if Path(name).suffix == ".dianne":
+        from dianne.interop.package import deployed as opened
+
+        if chosen.tag:
+            raise UsageError(f"tag={chosen.tag}: a package has one tag; leave it out")
+        network = opened(Path(name))
+    else:
+        instance = Instance(name, name, chosen.tag) if chosen.tag else find(here(), name)
+        network = load(here(), instance)
     with Screen() as screen:
-        results = forwarding.forward(here(), load(here(), instance), chosen, dataset, screen.fetching)
+        results = forwarding.forward(here(), network, chosen, dataset, screen.fetching)
     if chosen.out:
         forwarding.write(results, chosen.out)
         show(f"wrote {len(results)} results of {list(results.shape[1:])} to {chosen.out}")

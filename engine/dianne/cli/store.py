@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.cli.words import here
+from dianne.cli.interop import pull_from_hub
+from dianne.cli.words import here, split, takes
 from dianne.store import Manifest, Store, addresses, history
 from dianne.store.addresses import SHORT
 
@@ -276,16 +277,20 @@ def push(weights: str, url: str, force: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("weights", metavar="NETWORKS:TAG")
-@click.argument("url")
+@takes("NETWORKS:TAG URL")
 @_force
 @_json
-def pull(weights: str, url: str, force: bool, as_json: bool) -> None:
-    """Copy tags with their history from another store.
+def pull(words: tuple[str, ...], force: bool, as_json: bool) -> None:
+    """Copy tags with their history from another store, or a network from a Hugging Face hub.
 
     \b
       dianne pull Encoder,Decoder:vae s3://bucket/models
+      dianne pull hf://somebody/digits tag=theirs
     """
+    if words and words[0].startswith("hf://"):
+        pull_from_hub(words, as_json)
+        return
+    (weights, url), _ = split(words, "NETWORKS:TAG", "URL")
     _copy(weights, Store(url), _store(), force, as_json)
 
 

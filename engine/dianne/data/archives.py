@@ -41,7 +41,10 @@ def holds(name: str) -> tuple[str, str]:
 
 
 def read_members(
-    path: Path, wanted: Callable[[str], bool], admit: Callable[[str, int], None] = lambda *_: None
+    path: Path,
+    wanted: Callable[[str], bool],
+    admit: Callable[[str, int], None] = lambda *_: None,
+    most: int | None = None,
 ) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the files in an archive that are wanted, in the order in which they stand there.
 
@@ -49,11 +52,12 @@ def read_members(
         path: the archive.
         wanted: asked of every name.
         admit: told name and size of what will be read; raises if that is too much.
+        most: as for `members`.
 
     Raises:
         DataError: as `members`.
     """
-    for name, size, content in members(path, wanted):
+    for name, size, content in members(path, wanted, most):
         admit(name, size)
         with located(path):
             data = content.read(size)
@@ -62,8 +66,13 @@ def read_members(
         yield name, data
 
 
-def members(path: Path, wanted: Callable[[str], bool]) -> Members:
+def members(path: Path, wanted: Callable[[str], bool], most: int | None = None) -> Members:
     """Names, sizes and open contents of the files in an archive that are wanted; read each before the next.
+
+    Args:
+        path: of the archive.
+        wanted: tells by a file's name.
+        most: bytes that all files in it may have; MAX_BYTES if left out.
 
     Raises:
         DataError: it is no whole archive; a file in it is too large, a link, or leaves the archive's folder.
@@ -71,7 +80,7 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Members:
     with located(path), path.open("rb") as file:
         inside = _in_zip if file.read(4) in (b"PK\3\4", b"PK\5\6") else _in_tar
         file.seek(0)
-        yield from inside(file, path, wanted)
+        yield from inside(file, _Limit(path, MAX_BYTES if most is None else most), wanted)
 
 
 @contextmanager
@@ -87,9 +96,8 @@ def _cut(path: Path, reason: str) -> DataError:
     return DataError(f"{display(path)}: is cut off or no archive ({reason}); delete it")
 
 
-def _in_zip(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Members:
+def _in_zip(file: BinaryIO, limit: _Limit, wanted: Callable[[str], bool]) -> Members:
     with zipfile.ZipFile(file) as archive:
-        limit = _Limit(path)
         for member in archive.infolist():
             link = stat.S_ISLNK(member.external_attr >> 16)
             limit.admit(member.filename, member.file_size, "is a link" if link else "")
@@ -98,9 +106,8 @@ def _in_zip(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Member
                     yield member.filename, member.file_size, cast(BinaryIO, content)
 
 
-def _in_tar(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Members:
+def _in_tar(file: BinaryIO, limit: _Limit, wanted: Callable[[str], bool]) -> Members:
     with tarfile.open(fileobj=file, mode="r:*") as archive:
-        limit = _Limit(path)
         for member in archive:
             odd = "is a link" if member.issym() or member.islnk() else "is a device" if member.isdev() else ""
             limit.admit(member.name, member.size, odd)
@@ -114,8 +121,8 @@ def _in_tar(file: BinaryIO, path: Path, wanted: Callable[[str], bool]) -> Member
 class _Limit:
     """What one archive may hold."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, most: int):
+        self.path, self.most = path, most
         self.bytes = self.files = 0
 
     def admit(self, name: str, size: int, odd: str) -> None:
@@ -128,8 +135,8 @@ class _Limit:
             odd = "leaves the archive's folder"
         if odd:
             raise DataError(f"{display(self.path)}: its file {name!r} {odd}; nothing of it was read")
-        if self.bytes > MAX_BYTES or self.files > MAX_FILES:
+        if self.bytes > self.most or self.files > MAX_FILES:
             raise DataError(
-                f"{display(self.path)}: holds more than {MAX_BYTES:,} bytes or {MAX_FILES:,} files; unpack "
+                f"{display(self.path)}: holds more than {self.most:,} bytes or {MAX_FILES:,} files; unpack "
                 "it yourself if you trust it"
             )

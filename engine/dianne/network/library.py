@@ -25,10 +25,17 @@ class Library:
     Args:
         folder: the workspace whose files count; None for stored texts only.
         texts: network files as they were stored with weights; they hide those of the folder.
+        user_classes: whether a type may be a user's own class, for which its module is imported.
     """
 
-    def __init__(self, folder: Folder | None = None, texts: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        folder: Folder | None = None,
+        texts: Mapping[str, str] | None = None,
+        user_classes: bool = True,
+    ):
         self.root = folder.root if folder else Path()
+        self.user_classes = user_classes
         self._texts = dict(texts or {})
         self._paths = folder.files("networks") if folder else {}
         self._read: dict[str, NetworkFile] = {}
@@ -71,6 +78,10 @@ class Library:
         if name.startswith("torch.nn."):
             return _torch(name)
         if ":" in name:
+            if not self.user_classes:
+                raise UsageError(
+                    f"'{name}' is a class of somebody's program, which a file from elsewhere may not name"
+                )
             return self._of_user(*name.split(":", 1))
         found = self.file(name)
         if found is None:
