@@ -27,7 +27,7 @@ def names_in(path: Path) -> list[str]:
         found.append(name)
         return False
 
-    deque(read_members(path, note, _limit(path)), maxlen=0)
+    deque(read_members(path, note, most=_limit(path)), maxlen=0)
     return found
 
 
@@ -38,7 +38,7 @@ def contents(path: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict
         DataError: it is spoilt, holds one name twice, names that leave its folder, or far more than its size.
     """
     found: dict[str, bytes] = {}
-    for name, content in read_members(path, wanted, _limit(path)):
+    for name, content in read_members(path, wanted, most=_limit(path)):
         if name in found:
             raise DataError(f"{display(path)}: holds '{name}' twice; nothing of it was read")
         found[name] = content

@@ -195,7 +195,7 @@ def deployed(path: Path) -> Deployed:
     """The network of a package, ready to be called; nothing is written. Raises as `read`."""
     found = read(path)
     instance = Instance(path.stem, found.manifest.network, found.tag)
-    return Deployed(instance, found.manifest, found.module())
+    return Deployed(instance, "", found.manifest, found.module())
 
 
 def renamed(package: Package, name: str) -> Package:

@@ -37,7 +37,7 @@ class Deployed:
 
     Args:
         instance: what it is.
-        version: the identifier of the manifest.
+        version: the identifier of the manifest; "" out of a package, which is in no store.
         manifest: where its weights came from.
         module: the network, in evaluation mode.
     """
