@@ -184,3 +184,24 @@ def test_adapters_that_do_not_fit_are_found_in_their_place(workspace):
     with pytest.raises(ConfigError) as raised:
         workspace.dataset("Set")
     assert str(raised.value).endswith("Set.yaml:8:6: unknown key 'hflop'; did you mean 'hflip'?")
+
+
+def test_a_job_is_the_same_where_its_data_stay_in_their_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIANNE_DATASETS", "")
+    monkeypatch.setenv("DIANNE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "datasets").mkdir()
+    pixels = torch.randint(256, (60, 785), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    pixels[:, 0] %= 10
+    (tmp_path / "datasets" / "x").write_bytes(pixels.numpy().tobytes())
+    (tmp_path / "datasets" / "Big.yaml").write_text(
+        "type: RawDataset\ninputDims: [1, 28, 28]\ntargetDims: [10]\ninputs: [x]\n"
+    )
+    workspace = Workspace(tmp_path)
+    options = {"seed": 1, "maxIterations": 5, "batchSize": 8, "hflip": 0.5, "split": 0.5}
+    here = workspace.learn("MLP", "Big", tag="here", **options)
+    there = workspace.learn("MLP", "Big", tag="there", memoryLimit="1K", **options)
+    assert there.loss == here.loss
+    assert (
+        workspace.evaluate("MLP", "Big", tag="there", memoryLimit="1K").metrics
+        == workspace.evaluate("MLP", "Big", tag="here").metrics
+    )
