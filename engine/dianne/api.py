@@ -12,6 +12,8 @@ from dianne.data.descriptor import describe
 from dianne.data.readers import open_dataset
 from dianne.errors import UsageError, suggest
 from dianne.evaluation.strategy import Evaluation
+from dianne.interop import transfer
+from dianne.interop.transfer import Arrived
 from dianne.jobs import evaluate as evaluate_job
 from dianne.jobs import learn as learn_job
 from dianne.jobs.learn_run import LearnRun
@@ -134,6 +136,22 @@ class Workspace:
             raise UsageError(f"{name} has no part '{part}'{hint}")
         dataset = open_dataset(self.folder, described)
         return dataset if part is None else dataset.select(described.descriptor.parts[part])
+
+    def export(self, network: str, format: str, **options: Any) -> Path:
+        """Write a stored network in the format of another program; options as on the command line.
+
+        Raises:
+            DianneError: there is no such tag or format, or the format cannot say what the network does.
+        """
+        return transfer.export(self.folder, network, format, options)
+
+    def import_(self, path: str | Path, **options: Any) -> list[Arrived]:
+        """Bring networks and weights in; options as on the command line.
+
+        Raises:
+            DianneError: it is nothing known, spoilt, or in the way of what is there; nothing was written.
+        """
+        return transfer.import_(self.folder, Path(path), options)
 
     def tags(self, network: str) -> dict[str, Manifest]:
         """What is stored of a network, by tag."""

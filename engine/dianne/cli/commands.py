@@ -13,6 +13,7 @@ import click
 import dianne
 from dianne.cli.console import row, say, show, show_json, show_table, stream, table
 from dianne.cli.dataset import dataset
+from dianne.cli.interop import COMMANDS as INTEROP
 from dianne.cli.plot import plot
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
@@ -35,6 +36,8 @@ def cli() -> None:
 
 cli.add_command(plot)
 cli.add_command(dataset)
+for command in INTEROP:
+    cli.add_command(command)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -1,0 +1,1 @@
+"""Networks from elsewhere, and networks for elsewhere: DIANNE, ONNX, torch, packages, hubs."""

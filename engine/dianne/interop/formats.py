@@ -1,0 +1,133 @@
+"""Ways in and out: each registers itself under its name, with a line beside its function.
+
+What comes in is recognised by its content, in the order of registration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from torch import Tensor
+
+from dianne.network.graph import Graph
+from dianne.network.network import Network
+from dianne.options import Options, PositiveInt
+from dianne.registry import Registry
+from dianne.store import Manifest
+
+Shape = tuple[int, ...]
+
+
+def _extents(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class ImportOptions(Options):
+    """What a user can say about a file that comes in."""
+
+    name: str | None = None
+    """Of the network; what the file says if left out."""
+    tag: str | None = None
+    """Where the weights go; what the file says, or else `imported`, if left out."""
+    into: str | None = None
+    """The network that takes the weights of a file that holds nothing else."""
+    shape: Annotated[list[PositiveInt] | None, BeforeValidator(_extents)] = None
+    """Of one sample, such as 1,28,28, for files that do not say it."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A network with the weights of a tag, on its way out.
+
+    Attributes:
+        tag: as the user gave it.
+        manifest: where the weights came from.
+        history: the manifests before it, the newest first.
+        network: its modules, arguments and shapes.
+        module: ready to run, in evaluation mode.
+    """
+
+    tag: str
+    manifest: Manifest
+    history: tuple[Manifest, ...]
+    network: Network
+    module: Graph
+
+
+@dataclass
+class Incoming:
+    """A network on its way in: read and checked, nothing of it written yet.
+
+    Attributes:
+        name: of the network.
+        files: the network files to be written, by name: its own, and those of networks inside it.
+        weights: by tag, and then by name such as `hidden1.weight`; all of the network's for each tag.
+        parameters: of the network file, where they are not its defaults.
+        job: for the manifest: what it was, and what must be kept of it.
+        labels: names of the classes.
+        dataset: for the manifest.
+        notes: what the user should know, a line each.
+    """
+
+    name: str
+    files: dict[str, str]
+    weights: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    job: dict[str, Any] = field(default_factory=dict)
+    labels: list[str] | None = None
+    dataset: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A format that networks can be written in.
+
+    Attributes:
+        write: writes a network to a path that is not there yet; raises DianneError.
+        ending: of the file, `.onnx`; empty for a folder.
+    """
+
+    write: Callable[[Outgoing, Path], None]
+    ending: str
+
+
+@dataclass(frozen=True)
+class Import:
+    """A kind of file that can be read.
+
+    Attributes:
+        recognises: whether a path is of this kind; gets the first 64 bytes of a file, none of a folder.
+        read: the networks in it; raises DianneError. Nothing in the file is ever executed.
+    """
+
+    recognises: Callable[[Path, bytes], bool]
+    read: Callable[[Path, ImportOptions], Iterable[Incoming]]
+
+
+EXPORTS: Registry[Export] = Registry("format")
+IMPORTS: Registry[Import] = Registry("kind of file")
+
+
+def exports(name: str, ending: str = "") -> Callable[[Callable[[Outgoing, Path], None]], Any]:
+    """Decorator of a function that writes a format."""
+
+    def register(write: Callable[[Outgoing, Path], None]) -> Any:
+        EXPORTS.register(name)(Export(write, ending))
+        return write
+
+    return register
+
+
+def imports(name: str, recognises: Callable[[Path, bytes], bool]) -> Callable[[Any], Any]:
+    """Decorator of a function that reads a kind of file."""
+
+    def register(read: Callable[[Path, ImportOptions], Iterable[Incoming]]) -> Any:
+        IMPORTS.register(name)(Import(recognises, read))
+        return read
+
+    return register

@@ -1,0 +1,208 @@
+"""The way into a workspace and out of it, the same for all formats."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dianne.binding import TYPED, Consumer, Given, bind
+from dianne.document import display
+from dianne.errors import DianneError, UsageError
+from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
+from dianne.jobs.evaluate import stored_network
+from dianne.network.resolve import restore
+from dianne.options import Options
+from dianne.store import Manifest, Store
+from dianne.workspace import Folder, shipped
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
+
+
+class ExportOptions(Options):
+    """What leaves, and where to."""
+
+    tag: str
+    """Which weights."""
+    out: str | None = None
+    """The file or folder that is written; named after network and tag if left out."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What an import has written, or would write.
+
+    Attributes:
+        name: of the network.
+        tags: under which its weights are.
+        files: the network files.
+        notes: what the user should know.
+    """
+
+    name: str
+    tags: list[str]
+    files: list[Path]
+    notes: list[str]
+
+
+def bound(source: str, options: type[Options], given: Mapping[str, Any]) -> Any:
+    """Options as an object of their class; raises ConfigError for what it does not declare."""
+    values = {key: Given(value, TYPED) for key, value in given.items()}
+    return bind(source, [Consumer(source, options)], values).of(source, options)
+
+
+# ---------------------------------------------------------------------------------------------------- out
+
+
+def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]) -> Path:
+    """Write a stored network in a format.
+
+    Args:
+        folder: the workspace.
+        network: its name.
+        format: one of `EXPORTS`.
+        options: those of `ExportOptions`.
+
+    Returns:
+        The file or folder.
+
+    Raises:
+        DianneError: there is no such tag, the format cannot say what the network does, or the file is there.
+    """
+    chosen: ExportOptions = bound("export", ExportOptions, options)
+    way = EXPORTS.get(format)
+    path = Path(chosen.out or f"{network}-{chosen.tag}{way.ending}")
+    if path.exists():
+        raise UsageError(f"{display(path)} is there already; delete it, or write somewhere else with out=")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"out={chosen.out}: there is no folder {display(path.absolute().parent)}")
+    leaving = outgoing(Store(folder.models), network, chosen.tag)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".") as scratch:
+            part = Path(scratch) / path.name
+            way.write(leaving, part)
+            shutil.move(part, path)  # whole, or not at all
+    except OSError as error:
+        raise DianneError(f"{display(path)}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def outgoing(store: Store, network: str, tag: str) -> Outgoing:
+    """A stored network, ready to leave.
+
+    Raises:
+        DianneError: there is no such tag, or its weights are spoilt.
+    """
+    manifest = store.manifest(network, tag)
+    resolved = restore(
+        manifest.text, manifest.network, manifest.parameters, manifest.texts, manifest.overrides
+    )
+    module = stored_network(store, manifest, f"{network}:{tag}")
+    history = []
+    before = manifest
+    while before.parent:
+        before = store.read_manifest(before.parent)
+        history.append(before)
+    return Outgoing(tag, manifest, tuple(history), resolved, module)
+
+
+# ----------------------------------------------------------------------------------------------------- in
+
+
+def import_(folder: Folder, path: Path, options: Mapping[str, Any], dry_run: bool = False) -> list[Arrived]:
+    """Bring networks and weights into a workspace.
+
+    Args:
+        folder: the workspace.
+        path: a file or a folder; what it is shows in its content.
+        options: those of `ImportOptions`.
+        dry_run: read and check, and write nothing.
+
+    Raises:
+        DianneError: it is nothing known, spoilt, or in the way of what is there; nothing was written.
+    """
+    chosen: ImportOptions = bound("import", ImportOptions, options)
+    found = list(IMPORTS.get(kind_of(path)).read(path, chosen))
+    arrived = [_check(folder, incoming) for incoming in found]
+    if not dry_run:
+        for incoming, what in zip(found, arrived, strict=True):
+            _settle(folder, incoming, what)
+    return arrived
+
+
+def kind_of(path: Path) -> str:
+    """What a file or folder is, by its content.
+
+    Raises:
+        UsageError: there is no such file, or it is nothing known.
+    """
+    try:
+        head = b""
+        if path.is_file():
+            with path.open("rb") as file:
+                head = file.read(64)
+        elif not path.is_dir():
+            raise UsageError(f"there is no {display(path)}")
+    except OSError as error:
+        raise DianneError(f"{display(path)}: cannot be read: {error.strerror}") from error
+    for name, kind in IMPORTS.items():
+        if kind.recognises(path, head):
+            return name
+    known = ", ".join(IMPORTS)
+    raise UsageError(f"{display(path)}: is nothing that can be imported; known are: {known}")
+
+
+def _check(folder: Folder, incoming: Incoming) -> Arrived:
+    """Where a network would go; raises UsageError if something is in its way."""
+    files = []
+    for name, text in incoming.files.items():
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"{name!r} cannot name a network here; give another with name=")
+        own = folder.root / "networks" / f"{name}.yaml"
+        there = folder.files("networks").get(name)
+        if there and there.read_text(encoding="utf-8") == text:
+            continue
+        if there and not there.is_relative_to(shipped("networks")):
+            message = f"there is another network in {display(there)}"
+            raise UsageError(f"{message}; give this one another name with name=, or delete that file")
+        files.append(own)
+    return Arrived(incoming.name, list(incoming.weights), files, incoming.notes)
+
+
+def _settle(folder: Folder, incoming: Incoming, what: Arrived) -> None:
+    inner = {name: text for name, text in incoming.files.items() if name != incoming.name}
+    try:
+        for path in what.files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(incoming.files[path.stem], encoding="utf-8")
+    except OSError as error:
+        place = display(Path(error.filename or folder.root))
+        raise DianneError(f"{place}: cannot be written: {error.strerror}") from error
+    for tag, weights in incoming.weights.items():
+        manifest = Manifest(
+            network=incoming.name,
+            text=incoming.files[incoming.name],
+            parameters=incoming.parameters,
+            texts=inner,
+            job={"command": "import", **incoming.job},
+            labels=incoming.labels,
+            dataset=incoming.dataset,
+            versions={
+                "dianne": importlib.metadata.version("dianne"),
+                "torch": str(torch.__version__),
+                "python": platform.python_version(),
+            },
+        )
+        Store(folder.models).put(tag, manifest, weights)
+
+
+# Formats register themselves when they are imported; what is imported first is recognised first.
+# ONNX: from dianne.interop import onnx_export, onnx_import  (last: its files have no mark)
