@@ -15,6 +15,7 @@ from dianne.network.catalog import MODULES, infer, inferable, joins
 
 # Keys and shapes with which a type can be tried, one or several times. A new type needs a line here.
 SAMPLES = {
+    "Affine": [("shape: [3]", (2, 3)), ("shape: [2, 1, 1]", (2, 3, 4))],
     "Accumulate": [("", (2, 3), (2, 3), (2, 3))],
     "Average": [("", (2, 3), (2, 3))],
     "AvgPooling": [
@@ -75,6 +76,7 @@ SAMPLES = {
     "NormalizedAdvantageFunction": [("", (2,), (2,), (2, 2)), ("", (2,), (2,), (4,))],
     "Output": [("", (2, 3))],
     "PReLU": [("", (2, 3))],
+    "Permute": [("order: [1, 0]", (2, 3)), ("order: [2, 0, 1]", (2, 3, 4))],
     "ReLU": [("", (2, 3))],
     "Reshape": [("shape: [3, 4]", (2, 6)), ("dim0: 4, dim1: 3", (2, 6))],
     "SELU": [("", (2, 3))],

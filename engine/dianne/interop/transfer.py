@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,13 @@ def bound(source: str, options: type[Options], given: Mapping[str, Any]) -> Any:
 # ---------------------------------------------------------------------------------------------------- out
 
 
-def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]) -> Path:
+def export(
+    folder: Folder,
+    network: str,
+    format: str,
+    options: Mapping[str, Any],
+    note: Callable[[str], None] = lambda _: None,
+) -> Path:
     """Write a stored network in a format.
 
     Args:
@@ -70,6 +76,7 @@ def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]
         network: its name.
         format: one of `EXPORTS`.
         options: those of `ExportOptions`.
+        note: is told what the user should know.
 
     Returns:
         The file or folder.
@@ -88,10 +95,12 @@ def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]
     try:
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".") as scratch:
             part = Path(scratch) / path.name
-            way.write(leaving, part)
+            notes = way.write(leaving, part) or []
             shutil.move(part, path)  # whole, or not at all
     except OSError as error:
         raise DianneError(f"{display(path)}: cannot be written: {error.strerror}") from error
+    for line in notes:
+        note(line)
     return path
 
 
@@ -205,4 +214,4 @@ def _settle(folder: Folder, incoming: Incoming, what: Arrived) -> None:
 
 
 # Formats register themselves when they are imported; what is imported first is recognised first.
-# ONNX: from dianne.interop import onnx_export, onnx_import  (last: its files have no mark)
+from dianne.interop.onnx import read, write  # noqa: E402, F401 - ONNX last: its files have no mark
