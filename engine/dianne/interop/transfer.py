@@ -18,6 +18,8 @@ from dianne.binding import TYPED, Consumer, Given, bind
 from dianne.document import display
 from dianne.errors import DianneError, UsageError
 from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
+from dianne.interop.onnx import read as read  # formats register themselves
+from dianne.interop.onnx import write as write
 from dianne.jobs.evaluate import stored_network
 from dianne.network.resolve import restore
 from dianne.options import Options
@@ -211,7 +213,3 @@ def _settle(folder: Folder, incoming: Incoming, what: Arrived) -> None:
             },
         )
         Store(folder.models).put(tag, manifest, weights)
-
-
-# Formats register themselves when they are imported; what is imported first is recognised first.
-from dianne.interop.onnx import read, write  # noqa: E402, F401 - ONNX last: its files have no mark

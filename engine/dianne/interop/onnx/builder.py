@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from torch import Tensor, nn
 
 from dianne.interop.onnx.values import Array, Result, Shape, Unmappable
+from dianne.interop.yaml_text import network_text
 from dianne.network.catalog import MODULES, infer, pick
 from dianne.network.library import Library
 
@@ -23,7 +23,6 @@ _BIASED = (
     "Affine", "Convolution", "FullConvolution", "Linear", "torch.nn.Conv1d", "torch.nn.Conv2d",
     "torch.nn.Conv3d", "torch.nn.Linear",
 )  # fmt: skip
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _DIGITS = re.compile(r"[\d_.]*")
 
 
@@ -178,19 +177,16 @@ class Builder:
         kept = {k: e for k, e in self.entries.items() if k in used or e.type == "Input"}
         self.entries = kept
 
-    def text(self, name: str, description: str) -> str:
+    def text(self, description: str) -> str:
         """The network file."""
-        width = max(len(key) for key in self.entries) + 1
-        lines = [f"name: {name}", f"description: {json.dumps(description, ensure_ascii=False)}", "modules:"]
-        before = ""
+        modules, before = {}, ""
         for entry in self.entries.values():
             keys = {"type": entry.type, **{_spelt(entry.type, k): v for k, v in entry.keys.items()}}
             if entry.after not in ((), (before,)):
                 keys["after"] = list(entry.after) if len(entry.after) > 1 else entry.after[0]
-            pairs = ", ".join(f"{key}: {_shown(value)}" for key, value in keys.items())
-            lines.append(f"  {f'{entry.name}:':{width}} {{{pairs}}}")
+            modules[entry.name] = keys
             before = entry.name
-        return "\n".join(lines) + "\n"
+        return network_text(description, modules)
 
     def weights(self) -> dict[str, Tensor]:
         """All weights, by the names that they have in the network."""
@@ -218,13 +214,3 @@ def _held(module: nn.Module, given: dict[str, Array]) -> dict[str, Array]:
 
 def _spelt(type_: str, key: str) -> str:
     return to_camel(key) if type_ in MODULES else key
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_shown(item) for item in value)}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str) and not _WORD.fullmatch(value):
-        return json.dumps(value)
-    return str(value)

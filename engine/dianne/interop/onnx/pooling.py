@@ -131,29 +131,55 @@ def average_pool(call: Call) -> Value:
     if call.attributes.get("count_include_pad") and any(sides != (0, 0) for sides in found.pads):
         source = pad(call.builder, f"{call.hint}_pad", source, [(0, 0), *found.pads])
         found = Window(found.size, found.stride, found.dilation, [(0, 0)] * len(found.size))
-    made = _average(call, source, found, counts)
+    pads = [before for before, _ in found.pads]
+    fitting = (ceil for ceil in (False, True) if _reaches(found, source.shape[1:], counts, ceil))
+    ceil = next(fitting, None)
+    if ceil is None or any(p > k // 2 for p, k in zip(pads, found.size, strict=True)):
+        return _weighed_average(call, source, found, counts)
+    if len(pads) > 1 and not ceil:
+        made = call.builder.add("AvgPooling", call.hint, source, **window_keys(found, pads))
+    else:
+        made = call.builder.add(
+            f"torch.nn.AvgPool{len(pads)}d", call.hint, source, kernel_size=_one(found.size),
+            stride=_one(found.stride), padding=_one(pads), ceil_mode=True if ceil else None,
+            count_include_pad=False,
+        )  # fmt: skip
     cropped = [(0, made.shape[0]), *((0, count) for count in counts)]
-    if any(n < count for n, count in zip(made.shape[1:], counts, strict=True)):
-        raise Unmappable(f"there is no module with pads {found.pads} that does not count them")
     return narrow(call.builder, f"{call.hint}_crop", made, cropped)
 
 
-def _average(call: Call, source: Result, found: Window, counts: Shape) -> Result:
-    """Means over windows that begin at the right place; at the end there may be some too many."""
-    pads = [before for before, _ in found.pads]
-    extent = source.shape[1:]
-    fits = zip(extent, found.size, found.stride, pads, counts, strict=True)
-    ceil = any((n + 2 * p - k) // s + 1 < count for n, k, s, p, count in fits)
-    if len(pads) > 1 and not ceil:
-        return call.builder.add("AvgPooling", call.hint, source, **window_keys(found, pads))
-    kind, size, stride = f"torch.nn.AvgPool{len(pads)}d", _one(found.size), _one(found.stride)
-    keys: dict[str, Any] = {
-        "kernel_size": size,
-        "stride": stride,
-        "padding": _one(pads),
-        "ceil_mode": ceil or None,
-    }
-    return call.builder.add(kind, call.hint, source, **keys, count_include_pad=False)
+def _reaches(found: Window, extent: Shape, counts: Shape, ceil: bool) -> bool:
+    """Whether pads like those in front, behind too, give enough windows, and not too many to cut off."""
+    alike = Window(found.size, found.stride, found.dilation, [(p, p) for p, _ in found.pads], ceil)
+    try:
+        there = _places(alike, extent)
+    except Unmappable:
+        return False
+    return there == counts or (
+        len(extent) < 3 and all(n >= count for n, count in zip(there, counts, strict=True))
+    )
+
+
+def _weighed_average(call: Call, source: Result, found: Window, counts: Shape) -> Result:
+    """Means that count zeros, multiplied by what share of each window is no padding."""
+    pads: Pads = [(0, 0)]
+    weight = np.ones((1,) * len(counts), np.float32)
+    for axis, (n, k, s, (before, _), count) in enumerate(
+        zip(source.shape[1:], found.size, found.stride, found.pads, counts, strict=True)
+    ):
+        starts = np.arange(count) * s - before
+        cells = np.minimum(starts + k, n) - np.maximum(starts, 0)
+        if min(cells) < 1:
+            raise Unmappable("has windows of nothing but padding")
+        shape = [1] * len(counts)
+        shape[axis] = count
+        weight = weight * (k / cells).astype(np.float32).reshape(shape)
+        pads.append((before, max(int(starts[-1]) + k - n, 0)))
+    padded = pad(call.builder, f"{call.hint}_pad", source, pads)
+    keys = {"kernel_size": _one(found.size), "stride": _one(found.stride)}
+    made = call.builder.add(f"torch.nn.AvgPool{len(counts)}d", call.hint, padded, **keys)
+    weights = {"weight": weight[None], "bias": np.zeros((1, *counts), np.float32)}
+    return call.builder.add("Affine", f"{call.hint}_share", made, weights=weights, shape=[1, *counts])
 
 
 def window_keys(found: Window, pads: list[int]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dianne.interop.onnx.call import OPERATORS, Call
 from dianne.interop.onnx.file import array_of, read_model
 from dianne.interop.onnx.fold import MOST_VALUES, fold, made
 from dianne.interop.onnx.formulas import recognise
-from dianne.interop.onnx.runtime import SCOPES, compare, session
+from dianne.interop.onnx.runtime import SCOPES, JudgeError, compare, session
 from dianne.interop.onnx.values import Formula, Result, Shape, Unmappable, Value
 from dianne.network.network import Network
 from dianne.network.resolve import restore
@@ -38,8 +38,8 @@ _SCOPES = re.compile(r"'([^']*)'")
 _FLOATS, _INTEGERS = (1, 10, 11, 16), (6, 7)
 
 
-def _is_onnx(path: Path, head: bytes) -> bool:
-    return path.suffix == ".onnx" and bool(head)
+def _is_onnx(path: Path, _head: bytes) -> bool:
+    return path.suffix.lower() == ".onnx" and path.is_file()
 
 
 @imports("onnx", _is_onnx)
@@ -56,7 +56,7 @@ def import_onnx(path: Path, options: ImportOptions) -> list[Incoming]:
     reading.run()
     name = options.name or _network_name(model, path)
     builder = reading.builder
-    text = builder.text(name, f"From {path.name}, written by {model.producer_name or 'an unknown program'}.")
+    text = builder.text(f"From {path.name}, written by {model.producer_name or 'an unknown program'}.")
     weights = builder.weights()
     network = restore(text, name, {}, {}, {})
     told = {entry.key: entry.value for entry in model.metadata_props}
@@ -302,27 +302,26 @@ class _Reading:
         """
         graph = network.build(0)
         load_weights(graph, weights, self.source)
-        try:
-            if self.opset < OLDEST_COMPARED:
-                return f"not compared: onnxruntime takes no operators of version {self.opset}"
-            judge = session(model.SerializeToString())
-        except UsageError as error:
-            return f"not compared: {error}"
-        sizes = [self.fixed] if self.fixed else [1, 5]
-        module = _Laid(
-            graph.eval(), [entry.batch for entry, _ in self.inputs], [o.batch for o in self.outputs]
-        )
+        if self.opset < OLDEST_COMPARED:
+            return f"not compared: onnxruntime takes no operators of version {self.opset}"
+        places = ([entry.batch for entry, _ in self.inputs], [result.batch for result in self.outputs])
+        module = _Laid(graph.eval(), *places)
         entries = [m.num_embeddings for m in graph.modules() if isinstance(m, nn.Embedding)]
         batches = [
-            [
-                torch.randint(min(entries, default=2), entry.dims(size))
-                if info.type.tensor_type.elem_type in _INTEGERS
-                else torch.randn(entry.dims(size))
-                for entry, info in self.inputs
-            ]
-            for size in sizes
+            [self._sample_of(entry, info, size, min(entries, default=2)) for entry, info in self.inputs]
+            for size in ([self.fixed] if self.fixed else [1, 5])
         ]
-        return f"differs by {compare(judge, module, batches, self.source)}"
+        try:
+            found = compare(session(model.SerializeToString()), module, batches, self.source)
+        except (JudgeError, UsageError) as error:
+            return f"not compared: {error}"
+        return f"differs by {found}"
+
+    def _sample_of(self, entry: Result, info: ValueInfoProto, batch: int, entries: int) -> Tensor:
+        """Random values for an input, in the order of dimensions that the model has."""
+        if info.type.tensor_type.elem_type in _INTEGERS:
+            return torch.randint(entries, entry.dims(batch))
+        return torch.randn(entry.dims(batch))
 
 
 class _Laid(nn.Module):

@@ -42,14 +42,14 @@ def recurrent(call: Call) -> Any:
         raise Unmappable(f"its weights are {list(weight.shape)} and {list(again.shape)}")
     directions, size = len(weight), again.shape[2]
     source = _sequence(call)
-    nonlinearity = _check(call, kind, directions, size)
+    _check(call, kind, directions, size)
     weights = _weights(call, kind, weight, again, size)
     both = True if directions == 2 else None
     layout = int(call.attributes.get("layout", 0))
     if call.operator == "RNN":
         made = call.builder.add(
             "torch.nn.RNN", call.hint, source, weights=weights, input_size=source.shape[1], hidden_size=size,
-            nonlinearity=nonlinearity, bidirectional=both, batch_first=True,
+            bidirectional=both, batch_first=True,
         )  # fmt: skip
     else:
         prefixed = {f"cell.{key}": value for key, value in weights.items()}
@@ -68,8 +68,8 @@ def _sequence(call: Call) -> Result:
     return replace(source, batch=0)
 
 
-def _check(call: Call, kind: Kind, directions: int, size: int) -> str | None:
-    """Refuse what torch's layers do not have; gives the activation of an RNN where it is not the usual."""
+def _check(call: Call, kind: Kind, directions: int, size: int) -> None:
+    """Refuse what a layer of torch does not have."""
     if call.text("direction", "forward") == "reverse":
         raise Unmappable("runs backwards in time only")
     if directions != (2 if call.text("direction", "forward") == "bidirectional" else 1):
@@ -78,8 +78,7 @@ def _check(call: Call, kind: Kind, directions: int, size: int) -> str | None:
         raise Unmappable(f"hidden_size is {call.attributes['hidden_size']}, and its weights are for {size}")
     given = [a.decode() if isinstance(a, bytes) else str(a) for a in call.attributes.get("activations", ())]
     usual = [name.lower() for name in kind.activations * directions]
-    relu = call.operator == "RNN" and bool(given) and {a.lower() for a in given} == {"relu"}
-    if given and [a.lower() for a in given] != usual and not relu:
+    if given and [a.lower() for a in given] != usual:
         raise Unmappable(f"has the activations {', '.join(given)}")
     if call.attributes.get("clip") or call.attributes.get("input_forget"):
         raise Unmappable("cuts its values, or couples its gates")
@@ -93,7 +92,6 @@ def _check(call: Call, kind: Kind, directions: int, size: int) -> str | None:
             raise Unmappable("has sequences of several lengths")
         if not _zero(given_array):
             raise Unmappable("starts from a state, or has peepholes, that are not zero")
-    return "relu" if relu else None
 
 
 def _zero(values: Array) -> bool:

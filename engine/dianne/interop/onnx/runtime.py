@@ -16,6 +16,10 @@ TOLERANCE = 1e-5
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's exporter notes the modules around an operator
 
 
+class JudgeError(DianneError):
+    """onnxruntime cannot run a model."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """How far two computations are from each other.
@@ -50,7 +54,7 @@ def session(content: bytes) -> Any:
     """A model, ready to run on the CPU.
 
     Raises:
-        DianneError: onnxruntime does not take it.
+        JudgeError: onnxruntime does not take it.
     """
     runtime = needed("onnxruntime")
     options = runtime.SessionOptions()
@@ -58,7 +62,7 @@ def session(content: bytes) -> Any:
     try:
         return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals() as error:
-        raise DianneError(f"onnxruntime does not take the model: {reason(error)}") from error
+        raise JudgeError(f"onnxruntime does not take the model: {reason(error)}") from error
 
 
 def refusals() -> tuple[type[Exception], ...]:
@@ -84,6 +88,7 @@ def compare(judge: Any, module: nn.Module, batches: Sequence[Sequence[Tensor]], 
         source: how messages name the network.
 
     Raises:
+        JudgeError: onnxruntime cannot run the model.
         DianneError: they differ by more than 1e-5.
     """
     largest = 0.0
@@ -95,7 +100,7 @@ def compare(judge: Any, module: nn.Module, batches: Sequence[Sequence[Tensor]], 
         try:
             theirs = judge.run(None, given)
         except refusals() as error:
-            raise DianneError(f"onnxruntime cannot run the model: {reason(error)}") from error
+            raise JudgeError(f"onnxruntime cannot run the model: {reason(error)}") from error
         result = module(*inputs)
         ours = result if isinstance(result, tuple) else (result,)
         for end, mine, other in zip(judge.get_outputs(), ours, theirs, strict=True):
