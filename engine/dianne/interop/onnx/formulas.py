@@ -30,6 +30,7 @@ UNARY: dict[str, Callable[[Array], Array]] = {
     "Sqrt": np.sqrt,
     "Tanh": np.tanh,
 }
+COMPOSED = {"Add", "Div", "Mul", "Pow", "Sub", *UNARY}  # the operators of which formulas are made
 _KNOWN: list[tuple[str, dict[str, Any], Callable[[torch.Tensor], torch.Tensor]]] = [
     ("GELU", {}, functional.gelu),
     ("torch.nn.GELU", {"approximate": "tanh"}, lambda x: functional.gelu(x, approximate="tanh")),

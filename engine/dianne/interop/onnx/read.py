@@ -20,7 +20,7 @@ from dianne.interop.onnx.builder import Builder
 from dianne.interop.onnx.call import OPERATORS, Call
 from dianne.interop.onnx.file import array_of, read_model
 from dianne.interop.onnx.fold import MOST_VALUES, fold, made
-from dianne.interop.onnx.formulas import recognise
+from dianne.interop.onnx.formulas import COMPOSED, recognise
 from dianne.interop.onnx.runtime import SCOPES, JudgeError, compare, session
 from dianne.interop.onnx.values import Formula, Result, Shape, Unmappable, Value
 from dianne.network.network import Network
@@ -221,7 +221,8 @@ class _Reading:
             self._report(what, "there is no module for this operator")
             return
         if any(name not in self.values for name in present):
-            return  # what makes it was named
+            self._formulas(what, node)  # what makes the others was named
+            return
         before = set(self.builder.entries)
         try:
             call = self._call(node)
@@ -239,6 +240,15 @@ class _Reading:
         self.makers |= {name: node.output[0] for name in self.builder.entries if name not in before}
         several = found if isinstance(found, tuple) else (found,)
         self.values |= {name: value for name, value in zip(node.output, several, strict=False) if name}
+
+    def _formulas(self, what: str, node: NodeProto) -> None:
+        """Name what has no module among the inputs of a node that cannot be looked at."""
+        for value in (self.values.get(name) for name in node.input if node.op_type not in COMPOSED):
+            if isinstance(value, Formula):
+                try:
+                    recognise(value, self.builder, "")
+                except Unmappable as error:
+                    self._report(what, str(error))
 
     def _call(self, node: NodeProto) -> Call:
         import onnx
