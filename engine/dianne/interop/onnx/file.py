@@ -46,6 +46,8 @@ def read_model(path: Path) -> ModelProto:
         raise UsageError(f"{source}: is no ONNX file: there is no graph in it")
     if count > MOST_NODES:
         raise UsageError(f"{source}: holds {count:,} nodes; at most {MOST_NODES:,} are possible")
+    if any(isinstance(word, bytes) for word in _words(model)):
+        raise UsageError(f"{source}: is no ONNX file, or a spoilt one: it holds names that are no text")
     for tensor in _tensors(model):
         _take_in(path, tensor)
     try:
@@ -78,6 +80,25 @@ def array_of(tensor: TensorProto) -> NDArray[Any]:
     if found.dtype == bool:
         return found
     return found.astype(np.int64 if np.issubdtype(found.dtype, np.integer) else np.float32)
+
+
+def _words(model: ModelProto) -> Iterator[str | bytes]:
+    """All names; those that are not UTF-8 are bytes."""
+    graph = model.graph
+    yield from (model.producer_name, graph.name)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    named: list[Any] = [*graph.input, *graph.output, *graph.initializer]
+    yield from (entry.name for entry in named)
+    owners: list[Any] = [model, *graph.node]
+    for owner in owners:
+        yield from (word for entry in owner.metadata_props for word in (entry.key, entry.value))
+    for entry in graph.input:
+        yield from (size.dim_param for size in entry.type.tensor_type.shape.dim)
+    for tensor in _tensors(model):
+        yield from (word for entry in tensor.external_data for word in (entry.key, entry.value))
+    yield from (entry.domain for entry in model.opset_import)
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:

@@ -282,6 +282,8 @@ class _Reading:
         kind = re.sub(r"_\d+$", "", last)
         inner = [part for part in path if part]
         words = inner[-1] if inner and kind == node.op_type else last.removeprefix("node_")
+        if words == last == f"{node.op_type}{last.removeprefix(node.op_type)}":
+            words = words.lower()  # the exporter had no name for it either
         return words if re.search("[A-Za-z]", words) else node.op_type.lower()
 
     # --------------------------------------------------------------------------------------------- outputs
