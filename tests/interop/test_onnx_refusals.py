@@ -168,7 +168,7 @@ def test_weights_in_a_file_beside_the_model_are_read(tmp_path):
     (tmp_path / "w.bin").write_bytes(b"1234" + W.tobytes())
     path = put(tmp_path, stored_outside("w.bin", offset=4, length=48))
     (incoming,) = import_onnx(path, ImportOptions())
-    assert np.array_equal(incoming.weights["imported"]["Gemm_y.weight"].numpy(), W)
+    assert np.array_equal(incoming.weights["imported"]["gemm_y.weight"].numpy(), W)
 
 
 @pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "", ".", "link.bin"])

@@ -389,6 +389,19 @@ def test_a_frame_of_an_image(compute):
     assert close(both, torch.tensor([[2.0, 4], [12, 14]]).expand(2, 2, 2))
 
 
+def test_values_scaled_and_shifted_by_plane(compute):
+    weights = {"weight": [2, 3], "bias": [1, -1]}
+    y, gradients, _ = compute("Affine, shape: [2, 1]", torch.arange(1.0, 5).view(1, 2, 2), weights)
+    assert close(y, [[[3, 5], [8, 11]]])
+    assert close(gradients["weight"], [[3], [7]])
+    assert close(gradients["bias"], 2)
+
+
+def test_dimensions_in_another_order(compute):
+    x = torch.arange(6.0).view(1, 1, 2, 3)
+    assert compute("Permute, order: [2, 0, 1]", x)[0].tolist() == [[[[0, 3]], [[1, 4]], [[2, 5]]]]
+
+
 def test_a_part_of_a_sample(compute):
     y, gradients, _ = compute(
         "Narrow, index0: 1, size0: 2", torch.tensor([[1.0, 2, 3, 4]]).expand(2, 4).clone()

@@ -90,6 +90,10 @@ class Call:
         found = self.option(key, place) if place >= 0 else self.attributes.get(key)
         return None if found is None else [int(number) for number in np.asarray(found).ravel()]
 
+    def real(self, key: str, default: float) -> float:
+        """An attribute that is a number, as it was meant: it has the precision of float32."""
+        return float(f"{float(self.attributes.get(key, default)):.7g}")
+
     def text(self, key: str, default: str) -> str:
         """An attribute that is a word."""
         found = self.attributes.get(key, default)

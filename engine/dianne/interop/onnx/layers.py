@@ -160,7 +160,7 @@ def batch_normalization(call: Call) -> Value:
     if call.attributes.get("training_mode"):
         raise Unmappable("is in training mode")
     scale, bias, mean, variance = (call.needed(place).astype(np.float32) for place in range(1, 5))
-    epsilon = _real(call, "epsilon", 1e-5)
+    epsilon = call.real("epsilon", 1e-5)
     if not call.attributes.get("spatial", 1) and len(source.shape) > 1:
         factor = scale / np.sqrt(variance + np.float32(epsilon))
         weights = {"weight": factor, "bias": bias - mean * factor}
@@ -187,7 +187,7 @@ def layer_normalization(call: Call) -> Value:
         "weight": np.broadcast_to(scale.astype(np.float32), shape),
         "bias": np.broadcast_to(bias.astype(np.float32), shape),
     }
-    epsilon = _real(call, "epsilon", 1e-5)
+    epsilon = call.real("epsilon", 1e-5)
     if len(shape) == 1:
         return call.builder.add("LayerNorm", call.hint, source, weights=weights, epsilon=epsilon)
     return call.builder.add(
@@ -201,7 +201,7 @@ def instance_normalization(call: Call) -> Value:
     source, size = call.plain(), call.needed(1).size
     weights = {"weight": call.needed(1).astype(np.float32), "bias": call.needed(2).astype(np.float32)}
     kind = f"torch.nn.InstanceNorm{len(source.shape) - 1}d"
-    keys: dict[str, Any] = {"num_features": size, "eps": _real(call, "epsilon", 1e-5), "affine": True}
+    keys: dict[str, Any] = {"num_features": size, "eps": call.real("epsilon", 1e-5), "affine": True}
     return call.builder.add(kind, call.hint, source, weights=weights, **keys)
 
 
@@ -214,7 +214,7 @@ def group_normalization(call: Call) -> Value:
     for place, name in ((1, "weight"), (2, "bias")):
         given = call.needed(place).astype(np.float32)
         weights[name] = np.repeat(given, planes // groups) if given.size != planes else given
-    keys: dict[str, Any] = {"num_groups": groups, "num_channels": planes, "eps": _real(call, "epsilon", 1e-5)}
+    keys: dict[str, Any] = {"num_groups": groups, "num_channels": planes, "eps": call.real("epsilon", 1e-5)}
     return call.builder.add("torch.nn.GroupNorm", call.hint, source, weights=weights, **keys)
 
 
@@ -222,11 +222,6 @@ def group_normalization(call: Call) -> Value:
 def lrn(call: Call) -> Value:
     """Across planes."""
     return call.builder.add(
-        "LRN", call.hint, call.plain(), size=int(call.attributes["size"]), alpha=_real(call, "alpha", 1e-4),
-        beta=_real(call, "beta", 0.75), k=_real(call, "bias", 1.0),
+        "LRN", call.hint, call.plain(), size=int(call.attributes["size"]), alpha=call.real("alpha", 1e-4),
+        beta=call.real("beta", 0.75), k=call.real("bias", 1.0),
     )  # fmt: skip
-
-
-def _real(call: Call, key: str, default: float) -> float:
-    """A number as it was meant: attributes have the precision of float32."""
-    return float(f"{float(call.attributes.get(key, default)):.7g}")

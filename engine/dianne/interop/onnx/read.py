@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dianne.document import display
 from dianne.errors import ConfigError, Problem, UsageError
 from dianne.interop.formats import ImportOptions, Incoming, imports
-from dianne.interop.onnx import arithmetic, layers, pooling, recurrent, shapes
+from dianne.interop.onnx import activations, arithmetic, layers, pooling, recurrent, shapes
 from dianne.interop.onnx.builder import Builder
 from dianne.interop.onnx.call import OPERATORS, Call
 from dianne.interop.onnx.file import array_of, read_model
@@ -31,7 +31,7 @@ from dianne.store import load_weights
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
-FAMILIES = (arithmetic, layers, pooling, recurrent, shapes)
+FAMILIES = (activations, arithmetic, layers, pooling, recurrent, shapes)
 """The files with the operators; importing one registers them."""
 OLDEST_COMPARED = 7  # onnxruntime takes no operators that are older
 _SCOPES = re.compile(r"'([^']*)'")
