@@ -216,6 +216,17 @@ CASES = {
         ],
         {"x": IMAGE, "weights": {"zero": np.int64(0), "minus": np.int64(-1)}, "opset": 9},
     ),
+    "a shape that is computed": (
+        "Reshape",
+        [
+            node("Shape", "x", "s"),
+            node("Gather", "s one", "n", axis=0),
+            node("Div", "n two", "h"),
+            node("Concat", "all h two", "t", axis=0),
+            node("Reshape", "x t", "y"),
+        ],
+        {"x": ["n", 6], "weights": {"one": ints(1), "two": ints(2), "all": ints(0)}},
+    ),
     "a fixed batch": (
         "Reshape",
         [node("Reshape", "x t", "y")],
