@@ -15,7 +15,8 @@ from dianne.errors import ConfigError
 
 TIME = "x: {type: Input, shape: [4, 2]}"
 ALONE = {  # types that DIANNE has no counterpart for
-    "GELU", "SiLU", "LSTM", "GRU", "LayerNorm", "Embedding", "MultiheadAttention", "network CharLSTM",
+    "GELU", "SiLU", "LSTM", "GRU", "LayerNorm", "Embedding", "MultiheadAttention", "Affine", "Permute",
+    "network CharLSTM",
 }  # fmt: skip
 
 

@@ -22,6 +22,8 @@ ONE = {
     "Input": (_VECTOR,),
     "Output": (_VECTOR,),
     "Linear": (_IMAGE, "m: {type: Linear, output: 3}"),
+    "Affine": (_IMAGE, "m: {type: Affine, shape: [2, 1, 1]}"),
+    "Permute": (_IMAGE, "m: {type: Permute, order: [2, 0, 1]}"),
     "Memory": (_VECTOR, "m: {type: Memory, size: 6, after: sum}", "sum: {type: Accumulate, after: [x, m]}"),
     "Convolution": (
         _IMAGE,

@@ -15,6 +15,7 @@ from dianne.network.catalog import MODULES, infer, inferable, joins
 
 # Keys and shapes with which a type can be tried, one or several times. A new type needs a line here.
 SAMPLES = {
+    "Affine": [("shape: [3]", (2, 3)), ("shape: [2, 1, 1]", (2, 3, 4))],
     "Accumulate": [("", (2, 3), (2, 3), (2, 3))],
     "Average": [("", (2, 3), (2, 3))],
     "AvgPooling": [
@@ -75,6 +76,7 @@ SAMPLES = {
     "NormalizedAdvantageFunction": [("", (2,), (2,), (2, 2)), ("", (2,), (2,), (4,))],
     "Output": [("", (2, 3))],
     "PReLU": [("", (2, 3))],
+    "Permute": [("order: [1, 0]", (2, 3)), ("order: [2, 0, 1]", (2, 3, 4))],
     "ReLU": [("", (2, 3))],
     "Reshape": [("shape: [3, 4]", (2, 6)), ("dim0: 4, dim1: 3", (2, 6))],
     "SELU": [("", (2, 3))],
@@ -385,6 +387,19 @@ def test_a_frame_of_an_image(compute):
     assert close(compute("Frame, dim0: 2, dim1: 2", x)[0], [[[2, 4], [12, 14]]])
     both = compute("Frame, dim0: 2, dim1: 2", x.expand(2, 3, 5))[0]
     assert close(both, torch.tensor([[2.0, 4], [12, 14]]).expand(2, 2, 2))
+
+
+def test_values_scaled_and_shifted_by_plane(compute):
+    weights = {"weight": [2, 3], "bias": [1, -1]}
+    y, gradients, _ = compute("Affine, shape: [2, 1]", torch.arange(1.0, 5).view(1, 2, 2), weights)
+    assert close(y, [[[3, 5], [8, 11]]])
+    assert close(gradients["weight"], [[3], [7]])
+    assert close(gradients["bias"], 2)
+
+
+def test_dimensions_in_another_order(compute):
+    x = torch.arange(6.0).view(1, 1, 2, 3)
+    assert compute("Permute, order: [2, 0, 1]", x)[0].tolist() == [[[[0, 3]], [[1, 4]], [[2, 5]]]]
 
 
 def test_a_part_of_a_sample(compute):

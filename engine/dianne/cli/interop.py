@@ -29,7 +29,7 @@ def export(words: tuple[str, ...], format_: str, as_json: bool) -> None:
     (network,), options = split(words, "NETWORK")
     from dianne.interop import transfer
 
-    path = transfer.export(here(), network, format_, options)
+    path = transfer.export(here(), network, format_, options, say)
     if as_json:
         show_json({"network": network, "format": format_, "path": str(path)})
     else:

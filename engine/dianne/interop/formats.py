@@ -91,16 +91,20 @@ class Incoming:
     notes: list[str] = field(default_factory=list)
 
 
+Write = Callable[[Outgoing, Path], list[str] | None]
+
+
 @dataclass(frozen=True)
 class Export:
     """A format that networks can be written in.
 
     Attributes:
-        write: writes a network to a path that is not there yet; raises DianneError.
+        write: writes a network to a path that is not there yet, and says what the user should know, a line
+            each; raises DianneError.
         ending: of the file, `.onnx`; empty for a folder.
     """
 
-    write: Callable[[Outgoing, Path], None]
+    write: Write
     ending: str
 
 
@@ -121,10 +125,10 @@ EXPORTS: Registry[Export] = Registry("format")
 IMPORTS: Registry[Import] = Registry("kind of file")
 
 
-def exports(name: str, ending: str = "") -> Callable[[Callable[[Outgoing, Path], None]], Any]:
+def exports(name: str, ending: str = "") -> Callable[[Write], Any]:
     """Decorator of a function that writes a format."""
 
-    def register(write: Callable[[Outgoing, Path], None]) -> Any:
+    def register(write: Write) -> Any:
         EXPORTS.register(name)(Export(write, ending))
         return write
 

@@ -20,11 +20,12 @@ from dianne.document import display
 from dianne.errors import DianneError, UsageError
 from dianne.interop import dianne_export as dianne_export  # formats register themselves
 from dianne.interop import dianne_import as dianne_import
+from dianne.interop import onnx as onnx
 from dianne.interop import package, torch_import
 from dianne.interop import package_import as package_import
 from dianne.interop import torch_export as torch_export
 from dianne.interop.dianne_import import FALLBACK_TAG
-from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing
+from dianne.interop.formats import EXPORTS, IMPORTS, ImportOptions, Incoming, Outgoing, Write
 from dianne.interop.torch_import import Match
 from dianne.jobs.evaluate import stored_network
 from dianne.jobs.prepare import Member, module_keys, parameters_of, resolve_networks
@@ -75,7 +76,13 @@ def bound(source: str, options: type[Options], given: Mapping[str, Any]) -> Any:
 # ---------------------------------------------------------------------------------------------------- out
 
 
-def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]) -> Path:
+def export(
+    folder: Folder,
+    network: str,
+    format: str,
+    options: Mapping[str, Any],
+    note: Callable[[str], None] = lambda _: None,
+) -> Path:
     """Write a stored network in a format.
 
     Args:
@@ -83,6 +90,7 @@ def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]
         network: its name.
         format: one of `EXPORTS`.
         options: those of `ExportOptions`.
+        note: is told what the user should know.
 
     Returns:
         The file or folder.
@@ -92,7 +100,7 @@ def export(folder: Folder, network: str, format: str, options: Mapping[str, Any]
     """
     chosen: ExportOptions = bound("export", ExportOptions, options)
     way = EXPORTS.get(format)
-    return _write(folder, network, chosen, way.ending, way.write)
+    return _write(folder, network, chosen, way.ending, way.write, note)
 
 
 def pack(folder: Folder, network: str, options: Mapping[str, Any]) -> Path:
@@ -104,7 +112,12 @@ def pack(folder: Folder, network: str, options: Mapping[str, Any]) -> Path:
 
 
 def _write(
-    folder: Folder, network: str, chosen: ExportOptions, ending: str, write: Callable[[Outgoing, Path], None]
+    folder: Folder,
+    network: str,
+    chosen: ExportOptions,
+    ending: str,
+    write: Write,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write a stored network to a path that is not there yet: whole, or not at all."""
     path = Path(chosen.out or f"{network}-{chosen.tag}{ending}")
@@ -116,10 +129,12 @@ def _write(
     try:
         with tempfile.TemporaryDirectory(dir=path.absolute().parent, prefix=".") as scratch:
             part = Path(scratch) / path.name
-            write(leaving, part)
-            shutil.move(part, path)
+            notes = write(leaving, part) or []
+            shutil.move(part, path)  # whole, or not at all
     except OSError as error:
         raise DianneError(f"{display(path)}: cannot be written: {error.strerror}") from error
+    for line in notes:
+        note(line)
     return path
 
 

@@ -27,7 +27,7 @@ from dianne.options import Options, explain, keys
 if TYPE_CHECKING:
     from dianne.network.network import Network
 
-_NOT_FOR_FILES = ("device", "dtype", "mode")  # a matter of the job; and torch.nn.RNNBase's own
+_NOT_FOR_FILES = ("device", "dtype")  # a matter of the job
 
 
 class _Plain(Options):
@@ -46,6 +46,8 @@ def schema(module: type[nn.Module]) -> type[BaseModel]:
     for name, parameter in list(inspect.signature(constructor).parameters.items())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or name in _NOT_FOR_FILES:
             continue
+        if name == "mode" and issubclass(module, nn.RNNBase):
+            continue  # LSTM, GRU or RNN, which the type says
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         kind = hints.get(name, Any)
         if name == "batch_first":

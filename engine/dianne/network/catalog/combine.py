@@ -224,7 +224,7 @@ class NormalizedAdvantageFunction(nn.Module):
 
     def forward(self, action: Tensor, mu: Tensor, matrix: Tensor) -> Tensor:
         """(b, d), (b, d) and (b, d, d) -> (b, 1)."""
-        square = matrix.reshape(len(matrix), self.action_dims, self.action_dims)  # (b, d, d)
+        square = matrix.reshape(matrix.shape[0], self.action_dims, self.action_dims)  # (b, d, d)
         diagonal = functional.softplus(square.diagonal(dim1=1, dim2=2))  # (b, d)
         lower = square.tril(-1) + diagonal.diag_embed()
         distance = (action - mu).flatten(1).unsqueeze(1)  # (b, 1, d)

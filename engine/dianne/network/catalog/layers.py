@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -66,6 +67,28 @@ class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:  # torch's word
         """(b, ...) -> (b, output)."""
         return functional.linear(input.flatten(1) if input.dim() > 2 else input, self.weight, self.bias)
+
+
+@MODULES.register("Affine")
+class Affine(nn.Module):
+    """w x + b, value by value, with weights and biases of their own shape; starts as x.
+
+    Shapes: [..., *shape] -> the same; an extent of 1 in `shape` holds for all values along that dimension.
+
+    Args:
+        shape: of w and b, such as [16, 1, 1] for one of each for 16 planes.
+    """
+
+    def __init__(self, shape: Annotated[list[PositiveInt], Field(min_length=1)]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(*shape))
+        self.bias = nn.Parameter(torch.zeros(*shape))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(b, ...) -> the same."""
+        if self.weight.dim() >= input.dim():
+            raise ValueError(f"{list(self.weight.shape)} has more dimensions than {list(input.shape[1:])}")
+        return torch.addcmul(self.bias, input, self.weight)
 
 
 @MODULES.register("Memory")

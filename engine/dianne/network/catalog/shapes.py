@@ -70,7 +70,27 @@ class Reshape(nn.Module):
             found = list(input.shape[1:])
             own = list(self.shape)
             raise ValueError(f"{own} holds {prod(own)} values, but {found} has {prod(found)}")
-        return input.reshape(len(input), *self.shape)
+        return input.reshape(input.shape[0], *self.shape)  # len() would fix the batch in exports
+
+
+@MODULES.register("Permute")
+class Permute(nn.Module):
+    """The dimensions of a sample in another order.
+
+    Args:
+        order: of the dimensions, counted from 0; [2, 0, 1] makes [planes, height, width] of
+            [height, width, planes].
+    """
+
+    def __init__(self, order: Annotated[list[NonNegativeInt], Field(min_length=1)]):
+        super().__init__()
+        self.order = tuple(order)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(b, ...) -> (b, ...)."""
+        if sorted(self.order) != list(range(input.dim() - 1)):
+            raise ValueError(f"{list(self.order)} is no order of the dimensions of {list(input.shape[1:])}")
+        return input.permute(0, *(1 + axis for axis in self.order))
 
 
 @MODULES.register("Narrow")
