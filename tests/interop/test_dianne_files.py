@@ -236,6 +236,22 @@ def test_tags_keep_their_order_and_dashes(tmp_path: Path) -> None:
     ).read_bytes()
 
 
+def test_a_tag_that_cannot_be_one_here_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    source = put(tmp_path / "s", chain(LINEAR))
+    weights(source, "a1", range(6), "a:b")
+    with pytest.raises(DianneError, match="'a:b' cannot be a tag"):
+        dianne.Workspace(tmp_path / "workspace").import_(source)
+    assert not (tmp_path / "workspace").exists()
+    dianne.Workspace(tmp_path / "workspace").import_(source, tag="ab")
+
+
+def test_a_zip_beside_a_network_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "models" / "Net", chain(LINEAR))
+    (tmp_path / "models" / "Broken.zip").write_bytes(b"PK\3\4 and nothing more")
+    (arrived,) = dianne.Workspace(tmp_path / "workspace").import_(tmp_path / "models" / "Net")
+    assert arrived.notes == []
+
+
 def test_ids_survive_learning(tmp_path: Path) -> None:
     source = put(tmp_path / "s", chain(("Linear", {"input": "784", "output": "10"}), ("LogSoftmax", {})))
     weights(source, "a1", [0.0] * 7850)
