@@ -199,7 +199,7 @@ def test_composites_and_networks_around_are_modules_too(tmp_path: Path) -> None:
         f"{id_of('a3')}-vae": (models / "elsewhere" / f"{id_of('a3')}-vae").read_bytes(),
     }
     assert (out / "composites" / "Block" / "composite.txt").read_text().startswith("A,a,")
-    (again,) = dianne.Workspace(tmp_path / "again").import_(out, shape="2")
+    (again,) = dianne.Workspace(tmp_path / "again").import_(out)
     assert again.tags == ["vae"]
 
 
