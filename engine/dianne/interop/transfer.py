@@ -107,7 +107,7 @@ def _write(
     folder: Folder, network: str, chosen: ExportOptions, ending: str, write: Callable[[Outgoing, Path], None]
 ) -> Path:
     """Write a stored network to a path that is not there yet: whole, or not at all."""
-    path = Path(chosen.out or f"{network}-{chosen.tag}{ending}")
+    path = Path(chosen.out or f"{network}-{chosen.tag}{ending}".replace("/", "-"))
     if path.exists():
         raise UsageError(f"{display(path)} is there already; delete it, or write somewhere else with out=")
     if not path.absolute().parent.is_dir():
