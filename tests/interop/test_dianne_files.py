@@ -199,7 +199,7 @@ def test_composites_and_networks_around_are_modules_too(tmp_path: Path) -> None:
         f"{id_of('a3')}-vae": (models / "elsewhere" / f"{id_of('a3')}-vae").read_bytes(),
     }
     assert (out / "composites" / "Block" / "composite.txt").read_text().startswith("A,a,")
-    (again,) = dianne.Workspace(tmp_path / "again").import_(out, shape="2")
+    (again,) = dianne.Workspace(tmp_path / "again").import_(out)
     assert again.tags == ["vae"]
 
 
@@ -234,6 +234,22 @@ def test_tags_keep_their_order_and_dashes(tmp_path: Path) -> None:
     assert (back / f"{id_of('a1')}-vae-5000").read_bytes() == (
         source / f"{id_of('a1')}-vae-5000"
     ).read_bytes()
+
+
+def test_a_tag_that_cannot_be_one_here_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    source = put(tmp_path / "s", chain(LINEAR))
+    weights(source, "a1", range(6), "a:b")
+    with pytest.raises(DianneError, match="'a:b' cannot be a tag"):
+        dianne.Workspace(tmp_path / "workspace").import_(source)
+    assert not (tmp_path / "workspace").exists()
+    dianne.Workspace(tmp_path / "workspace").import_(source, tag="ab")
+
+
+def test_a_zip_beside_a_network_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "models" / "Net", chain(LINEAR))
+    (tmp_path / "models" / "Broken.zip").write_bytes(b"PK\3\4 and nothing more")
+    (arrived,) = dianne.Workspace(tmp_path / "workspace").import_(tmp_path / "models" / "Net")
+    assert arrived.notes == []
 
 
 def test_ids_survive_learning(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,20 @@ def test_what_dianne_does_otherwise_is_refused(tmp_path: Path, rows: tuple[str, 
     with pytest.raises(ConfigError) as refused:
         dianne.Workspace(tmp_path).export("Mine", "dianne", tag="t", out=str(tmp_path / "out"))
     assert str(refused.value).endswith(f":3: {message}")
+
+
+def test_labels_of_the_data_go_along_if_dianne_can_have_them(tmp_path: Path) -> None:
+    found = network(tmp_path, "Linear")
+    stored(tmp_path, found)
+    store = dianne.Workspace(tmp_path).store
+    manifest = store.manifest("Mine", "t")
+    for tag, labels in (("good", ["cat", "dog", "bird"]), ("odd", ["[", "dog", "bird"])):
+        store.put(tag, replace(manifest, labels=labels), store.weights(manifest))
+        out = dianne.Workspace(tmp_path).export("Mine", "dianne", tag=tag, out=str(tmp_path / tag))
+        dianne.Workspace(tmp_path / "there").import_(out, name=f"Mine-{tag}")
+    there = dianne.Workspace(tmp_path / "there").store
+    assert there.manifest("Mine-good", "good").labels == ["cat", "dog", "bird"]
+    assert there.manifest("Mine-odd", "odd").labels is None
 
 
 def test_time_and_forks_are_written_so_that_dianne_computes_the_same(tmp_path: Path) -> None:

@@ -30,10 +30,8 @@ def export(words: tuple[str, ...], format_: str, as_json: bool) -> None:
     from dianne.interop import transfer
 
     path = transfer.export(here(), network, format_, options, say)
-    if as_json:
-        show_json({"network": network, "format": format_, "path": str(path)})
-    else:
-        show(f"wrote {path}")
+    shown = {"network": network, "format": format_, "path": str(path)}
+    show_json(shown) if as_json else show(f"wrote {path}")
 
 
 @click.command("import")
@@ -81,7 +79,8 @@ def _show_arrived(arrived: list[Arrived], as_json: bool, dry_run: bool = False) 
 
 @click.command("pack")
 @takes("NETWORK tag=TAG [out=FILE.dianne]")
-def pack(words: tuple[str, ...]) -> None:
+@_json
+def pack(words: tuple[str, ...], as_json: bool) -> None:
     """Write a network with all that it needs into one file, to be run or imported elsewhere.
 
     \b
@@ -91,12 +90,14 @@ def pack(words: tuple[str, ...]) -> None:
     (network,), options = split(words, "NETWORK")
     from dianne.interop import transfer
 
-    show(f"wrote {transfer.pack(here(), network, options)}")
+    path = transfer.pack(here(), network, options)
+    show_json({"network": network, "path": str(path)}) if as_json else show(f"wrote {path}")
 
 
 @click.command("publish")
 @takes("NETWORK tag=TAG repo=USER/NAME")
-def publish(words: tuple[str, ...]) -> None:
+@_json
+def publish(words: tuple[str, ...], as_json: bool) -> None:
     """Upload a network to a repository of a Hugging Face hub, with a page that tells of it.
 
     \b
@@ -105,7 +106,8 @@ def publish(words: tuple[str, ...]) -> None:
     (network,), options = split(words, "NETWORK")
     from dianne.interop import hub
 
-    show(f"published {hub.publish(here(), network, options)}")
+    address = hub.publish(here(), network, options)
+    show_json({"network": network, "address": address}) if as_json else show(f"published {address}")
 
 
 def pull_from_hub(words: tuple[str, ...], as_json: bool) -> None:

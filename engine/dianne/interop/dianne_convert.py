@@ -165,30 +165,45 @@ class Converter:
             vector.append((id_, [f"{name}.{part}" for part in parts]))
         return found.type, keys, [(id_, names) for id_, names in vector if names]
 
+    def inside(self, module: Module) -> Structure | None:
+        """The network that a module stands for, with the values of this use; None for any other module."""
+        if kind_of(module.type) or module.type in BUILT_INS or module.type not in self.library:
+            return None
+        place = self.library[module.type]
+        values = _values(module, place)
+        read = read_structure(place.text("modules.txt"), f"{place.source}/modules.txt")
+        modules = (
+            tuple(filled_in(m, values, whole_numbers(m.type)) for m in read.modules)
+            if values
+            else read.modules
+        )
+        return completed(replace(read, modules=modules))
+
     def _composite(self, module: Module, place: Place, inside: tuple[str, ...]) -> Converted:
         if module.type in inside or len(inside) >= _MOST_INSIDE:
             raise UsageError(f"{module.where}: contains itself: {' -> '.join([*inside, module.type])}")
-        keys = read_parameters(place.text("composite.txt")) if "composite.txt" in place.files else []
-        missing = [key for key in keys if key not in module.properties]
-        if missing:
-            raise UsageError(f"{module.where}: {module.type} needs '{missing[0]}'")
-        values = {key: module.properties[key] for key in keys}
+        values = _values(module, place)
         known = repr((module.type, values))
         if known not in self._known:
-            text = place.text("modules.txt")
-            read = read_structure(text, f"{place.source}/modules.txt")
-            if keys:
-                read = replace(
-                    read, modules=tuple(filled_in(m, values, whole_numbers(m.type)) for m in read.modules)
-                )
+            structure = self.inside(module)
+            assert structure
             name = _word("_".join([module.type, *(value for value in values.values() if value)]))
             name = unique(name, self.files)
-            self._known[known] = self.network(completed(read), name, inside=(*inside, module.type))
+            self._known[known] = self.network(structure, name, inside=(*inside, module.type))
             self.files[name] = self._known[known].text
             self.originals[module.type] = {
                 file: place.text(file) for file in ("modules.txt", "composite.txt") if file in place.files
             }
         return self._known[known]
+
+
+def _values(module: Module, place: Place) -> dict[str, str]:
+    """The values of a composite's parameters, blank ones too; raises UsageError if one is missing."""
+    keys = read_parameters(place.text("composite.txt")) if "composite.txt" in place.files else []
+    missing = [key for key in keys if key not in module.properties]
+    if missing:
+        raise UsageError(f"{module.where}: {module.type} needs '{missing[0]}'")
+    return {key: module.properties[key] for key in keys}
 
 
 def _counts_as_none(names: list[str]) -> bool:

@@ -135,8 +135,6 @@ class _Weights:
             if "" not in tags:
                 raise UsageError(f"{self.found.name} has no weights '{tag}'; tags: {', '.join(tags)}")
             wanted = [""]
-        elif not tag and len(self.found.vectors) == 0:
-            wanted = []
         self._check_size(wanted)
         result: dict[str, Mapping[str, Tensor]] = {}
         for suffix in wanted:

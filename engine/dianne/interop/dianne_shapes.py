@@ -149,8 +149,17 @@ class _Search:
         elif ours == "BatchNormalization":
             self.need.planes = self.need.planes or _number(module.given("size"))
         elif ours not in _KEEP and not slid:
-            return None
+            return self._inside(module)
         return self._walk(module.id, seen)
+
+    def _inside(self, module: Module) -> Shape | None:
+        """What the network takes that a module stands for, if it is one with one input."""
+        structure = self.converter.inside(module)
+        inner = {m.id: m for m in structure.modules} if structure else {}
+        inputs = [id_ for id_, m in inner.items() if m.type == "Input"]
+        if not structure or len(inputs) != 1:
+            return None
+        return _Search(self.converter, structure, inner, inputs[0]).shape()
 
     def _slides(self, module: Module, ours: str) -> None:
         """A module over [planes, ...] tells the planes, if it is the first, and the number of axes."""

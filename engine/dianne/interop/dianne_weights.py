@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def _inside(root: Path) -> Iterator[Place]:
             with path.open("rb") as file:
                 zipped = is_zip(file.read(4))
             if zipped:
-                yield from _zipped(path)
+                with suppress(DataError):  # DIANNE passes over what it cannot read
+                    yield from _zipped(path)
     yield from _composites(root)
     yield from _composites(root.absolute().parent)
 

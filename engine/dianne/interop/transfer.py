@@ -33,7 +33,7 @@ from dianne.network.file import read
 from dianne.network.library import Library
 from dianne.network.resolve import restore
 from dianne.options import Options, keys
-from dianne.store import Manifest, Store
+from dianne.store import Manifest, Store, check_tag
 from dianne.workspace import Folder, shipped
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
@@ -120,7 +120,7 @@ def _write(
     note: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write a stored network to a path that is not there yet: whole, or not at all."""
-    path = Path(chosen.out or f"{network}-{chosen.tag}{ending}")
+    path = Path(chosen.out or f"{network}-{chosen.tag}{ending}".replace("/", "-"))
     if path.exists():
         raise UsageError(f"{display(path)} is there already; delete it, or write somewhere else with out=")
     if not path.absolute().parent.is_dir():
@@ -242,6 +242,8 @@ def kind_of(path: Path) -> str:
 def _check(folder: Folder, incoming: Incoming) -> Arrived:
     """Where a network would go; raises UsageError if something is in its way."""
     files = []
+    for tag in incoming.weights:
+        check_tag(tag)
     for name, text in incoming.files.items():
         if not _NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot name a network here; give another with name=")
