@@ -55,7 +55,7 @@ def held_by_others(folder: Folder, job: str) -> bool:
     return _locked(_key(folder, job))
 
 
-def served(folder: Folder) -> bool:
+def has_runtime(folder: Folder) -> bool:
     """Whether the workspace has a runtime, this process maybe."""
     return _locked(str(of_runtime(folder)))
 

@@ -20,7 +20,7 @@ from dianne.errors import UsageError, suggest
 from dianne.jobs import bell
 from dianne.jobs.database import Database
 from dianne.jobs.entry import COLUMNS, RUNNING, WAITING, Entry, Notification, Point, read
-from dianne.jobs.lock import held, served
+from dianne.jobs.lock import has_runtime, held
 from dianne.workspace import Folder
 
 RESOURCES = ("cpus", "gpus", "threads")
@@ -250,7 +250,7 @@ class Queue:
             running = session.execute(
                 "SELECT id, attempts, foreground FROM jobs WHERE status = ?", (RUNNING,)
             ).fetchall()
-        left = workers is None and served(self.folder)
+        left = workers is None and has_runtime(self.folder)
         gone = [
             (job, attempts)
             for job, attempts, foreground in running
