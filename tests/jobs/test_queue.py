@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
+import os
 import time
 from pathlib import Path
 
@@ -128,6 +130,20 @@ def test_a_job_whose_process_is_gone_is_interrupted(queue):
     finally:
         lock.release(queue.folder, "alive")
     assert queue.get("alive").status == "interrupted"
+
+
+def test_while_there_is_a_runtime_it_alone_says_how_submitted_jobs_end(queue):
+    for name, foreground in (("submitted", 0), ("mine", 1)):
+        put(queue, name, "running", foreground=foreground)
+    handle = os.open(lock.of_runtime(queue.folder), os.O_CREAT | os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    assert queue.counts() == {"running": 1, "interrupted": 1}
+    assert queue.get("mine").status == "interrupted"
+    queue.settle(workers=["submitted"])
+    assert queue.get("submitted").status == "running"
+    queue.settle(workers=[])
+    assert queue.get("submitted").status == "interrupted"
+    os.close(handle)
 
 
 def test_what_is_run_in_the_foreground_is_resumed_and_stopped_there(queue):

@@ -1,4 +1,4 @@
-"""The lock that a process holds while it runs a job; it goes with the process, however that ends."""
+"""Locks that a process holds while it runs a job, or is the runtime; they go with it, however it ends."""
 
 from __future__ import annotations
 
@@ -52,8 +52,22 @@ def held_by_others(folder: Folder, job: str) -> bool:
     """Whether another process runs a job."""
     if _key(folder, job) in _held:
         return False
+    return _locked(_key(folder, job))
+
+
+def has_runtime(folder: Folder) -> bool:
+    """Whether the workspace has a runtime, this process maybe."""
+    return _locked(str(of_runtime(folder)))
+
+
+def of_runtime(folder: Folder) -> Path:
+    """The file whose lock the runtime of a workspace holds."""
+    return folder.state / "runtime.lock"
+
+
+def _locked(path: str) -> bool:
     try:
-        handle = os.open(_key(folder, job), os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -11,7 +11,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from dianne.errors import UsageError, suggest
 from dianne.jobs import bell
 from dianne.jobs.database import Database
 from dianne.jobs.entry import COLUMNS, RUNNING, WAITING, Entry, Notification, Point, read
-from dianne.jobs.lock import held
+from dianne.jobs.lock import has_runtime, held
 from dianne.workspace import Folder
 
 RESOURCES = ("cpus", "gpus", "threads")
@@ -238,11 +238,24 @@ class Queue:
             raise UsageError(f"the job {entry.id} has no log; {where}")
         return path
 
-    def settle(self) -> None:
-        """Note which jobs are called running although their process is gone."""
+    def settle(self, workers: Container[str] | None = None) -> None:
+        """Note which jobs are called running although their process is gone.
+
+        A runtime sees how its workers end, so while there is one, others leave submitted jobs to it.
+
+        Args:
+            workers: from the runtime: the jobs whose workers it sees itself.
+        """
         with self.database.reading() as session:
-            running = session.execute("SELECT id, attempts FROM jobs WHERE status = ?", (RUNNING,)).fetchall()
-        gone = [(job, attempts) for job, attempts in running if not held(self.folder, job)]
+            running = session.execute(
+                "SELECT id, attempts, foreground FROM jobs WHERE status = ?", (RUNNING,)
+            ).fetchall()
+        left = workers is None and has_runtime(self.folder)
+        gone = [
+            (job, attempts)
+            for job, attempts, foreground in running
+            if (foreground or not (left or job in (workers or ()))) and not held(self.folder, job)
+        ]
         if not gone:
             return
         with self.database.writing() as session:

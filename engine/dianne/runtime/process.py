@@ -71,7 +71,7 @@ class Runtime:
         """Do all there is to do; returns after how many seconds to look again, None if nobody rings."""
         try:
             self._reap()
-            self.queue.settle()
+            self.queue.settle(self.workers)
             self._take_up()
             self._start()
             adopted = any(job.id not in self.workers for job in self._running())
@@ -128,7 +128,7 @@ class Runtime:
                 continue
             del self.workers[identifier]
             job = self.queue.get(identifier)
-            if job.status in (RUNNING, "interrupted") or (job.status == WAITING and code):
+            if job.status == RUNNING or (job.status == WAITING and code):
                 self._bury(job, code)
             self.say(f"{identifier} {self.queue.get(identifier).status}")
 
