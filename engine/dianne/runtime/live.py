@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Live:
     Attributes:
         deployed: what is called, with its weights; replaced as a whole, and read once for a batch.
         batcher: puts calls together.
-        quick: whether the last batch took so little that handing it to another thread would take longer.
+        quick: whether batches take so little that handing them to another thread would take longer.
 
     Args:
         deployed: its first weights.
@@ -78,6 +79,7 @@ class Live:
         self.deployed = deployed
         self.batcher: Batcher[_Samples, Answer] = Batcher(self._run, deployed.instance.name)
         self.quick = False
+        self._costs: deque[float] = deque(maxlen=3)  # the first batch of a size takes longer
         self._watcher = watcher
 
     def submit(self, samples: ArrayLike, wake: bool = True) -> Future[Answer]:
@@ -111,7 +113,8 @@ class Live:
             groups.setdefault(call.asked[0].shape[1:], []).append(call)
         for group in groups.values():
             self._answer(deployed, group)
-        self.quick = thread_time() - started < _QUICK
+        self._costs.append(thread_time() - started)
+        self.quick = min(self._costs) < _QUICK
 
     def _answer(self, deployed: Deployed, calls: list[_Call]) -> None:
         """Answer calls whose samples are of one shape; each by itself if they cannot go together."""
