@@ -26,12 +26,14 @@ class Plan:
         rounds: how often every peer has its turn.
         chunk: iterations in a turn.
         threads: of every peer.
+        cpu: whether seconds of the processor are counted, as is right for one thread on a busy machine.
     """
 
     warm_up: int
     rounds: int
     chunk: int
     threads: int
+    cpu: bool = False
 
     @property
     def total(self) -> int:
@@ -46,22 +48,24 @@ class Gate:
         self.connection = connection
         self.plan = plan
         self.left = plan.warm_up
-        self.begin = time.perf_counter()
+        self.clock = time.process_time if plan.cpu else time.perf_counter
+        self.begin = self.clock()
 
     def __call__(self) -> None:
         self.left -= 1
         if self.left:
             return
-        self.connection.send(time.perf_counter() - self.begin)
+        self.connection.send(self.clock() - self.begin)
         self.connection.recv()
-        self.left, self.begin = self.plan.chunk, time.perf_counter()
+        self.left, self.begin = self.plan.chunk, self.clock()
 
 
 def work(connection: Connection, peer: str, name: str, plan: Plan, folder: Path) -> None:
     """One peer in its process; sends what its turns took, then how well it did."""
     module, options = PEERS[peer]
-    os.environ.update({"KERAS_BACKEND": str(options.get("backend", "torch")), "TQDM_DISABLE": "1"})
-    os.environ["OMP_NUM_THREADS"] = str(plan.threads)
+    os.environ["KERAS_BACKEND"] = str(options.get("backend", "torch"))
+    if plan.threads == 1:
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"  # JAX takes all cores otherwise
     import torch
 
     torch.set_num_threads(plan.threads)

@@ -16,7 +16,7 @@ from benchmarks.workloads import Workload
 LIBRARIES = ("torch", "lightning", "pythae", "keras", "jax")
 
 
-def machine(threads: int) -> str:
+def machine(threads: int, clock: str) -> str:
     """Where and when."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.machine())
@@ -26,7 +26,7 @@ def machine(threads: int) -> str:
     day = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
-        f"# Results\n\n{day}. {model}, {os.cpu_count()} cores ({special}); {threads} threads. "
+        f"# Results\n\n{day}. {model}, {os.cpu_count()} cores ({special}); {threads} threads, {clock} time. "
         f"Python {platform.python_version()}, {versions}. Load average at the start: {load}.\n\n"
         "Made by `python -m benchmarks out=benchmarks/RESULTS.md`. All peers of a table learn the same "
         "networks from the same data, in turns of a few iterations, each in a process of its own. "
@@ -64,4 +64,22 @@ def workload(
             f"{min(ratios):.2f} to {max(ratios):.2f} | {'' if loss is None else f'{loss:.4g}'} | "
             f"{results[peer]['memory']:.0f} MB |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *goals(load, times)])
+
+
+def goals(load: Workload, times: dict[str, list[float]]) -> list[str]:
+    """What was wanted, and whether it was reached: how many times as long as ours the others take."""
+    libraries = [peer for peer in load.peers if peer in times]
+    best = min(libraries, key=lambda peer: statistics.median(times[peer]), default="")
+    wanted = [("dianne", "by hand", 1.1), ("dianne", best, 1.8)]
+    if load.name == "vae":
+        lower = min(("dianne medium", "dianne bf16"), key=lambda peer: statistics.median(times[peer]))
+        wanted[0] = ("dianne", "by hand", 1.4)
+        wanted += [("dianne", "expert", 1.0), (lower, "by hand", 2.8)]
+    lines = []
+    for ours, peer, goal in wanted:
+        if peer in times:
+            found = statistics.median(b / a for a, b in zip(times[ours], times[peer], strict=True))
+            verdict = "reached" if found >= goal else f"missed by {1 - found / goal:.0%}"
+            lines.append(f"* {peer} at least {goal} x as long as {ours}: {found:.2f}, {verdict}")
+    return lines
