@@ -16,7 +16,8 @@ from statistics import median
 
 from dianne.binding import parse_pairs
 from dianne.jobs.database import POINT
-from dianne.jobs.queue import Queue, notify
+from dianne.jobs.ending import notify
+from dianne.jobs.queue import Queue
 from dianne.jobs.record import Recorder
 from dianne.workspace import Folder
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dianne.errors import DianneError, UsageError
 from dianne.jobs.entry import Entry, Notification
-from dianne.runtime.control import socket_of
+from dianne.runtime.places import socket_of
 from dianne.workspace import Folder
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pytest
 
 from dianne.errors import DianneError, UsageError
 from dianne.jobs import lock
-from dianne.jobs.queue import Queue, end
+from dianne.jobs.ending import end
+from dianne.jobs.queue import Queue
 from dianne.jobs.resources import machine
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder

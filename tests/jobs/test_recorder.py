@@ -13,12 +13,13 @@ import torch
 
 from dianne import DianneError, Workspace
 from dianne.jobs import lock
+from dianne.jobs.ending import cause
 from dianne.jobs.entry import Point
 from dianne.jobs.keeper import running
 from dianne.jobs.learn import LearnWatcher, prepare
 from dianne.jobs.learn_run import LearnRun
 from dianne.jobs.queue import Queue
-from dianne.jobs.record import MOST, Recorder, cause
+from dianne.jobs.record import MOST, Recorder
 from dianne.workspace import Folder
 
 

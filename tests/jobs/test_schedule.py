@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dianne.jobs.resources import Machine, Resources, filled
 from dianne.jobs.schedule import Need, Room, choose
 
 
@@ -77,3 +78,11 @@ def test_every_job_that_fits_at_all_begins_in_the_end(waits):
         waiting = [one for one in waiting if one.job not in started]
         rounds += 1
         assert rounds <= len(waits)
+
+
+def test_a_job_that_learns_gets_a_graphics_card_where_there_is_one():
+    cards, none = Machine(8, ("A", "B"), 1), Machine(8, (), 1)
+    assert filled(Resources(), cards, learns=True) == Resources(cpus=2, gpus=1, threads=2)
+    assert filled(Resources(), cards, learns=False).gpus == 0
+    assert filled(Resources(gpus=0), cards, learns=True).gpus == 0
+    assert filled(Resources(), none, learns=True).gpus == 0

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from dianne.data.dataset import Dataset
 from dianne.errors import UsageError
-from dianne.jobs.record import Curve, Record
+from dianne.jobs.curves import Curve, Record
 from dianne.plots.confusion import cell_colours
 from dianne.plots.interpolate import ends, line
 from dianne.plots.joint import near_zero, sparse

@@ -225,10 +225,11 @@ def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | N
 
 def as_written(bound: Bound) -> dict[str, Any]:
     """The options that differ from their defaults, as a user writes them: enough to run the job again."""
-    return {key: _written(value) for key, value in bound.given().items()}
+    return {key: written(value) for key, value in bound.given().items()}
 
 
-def _written(value: Any) -> Any:
+def written(value: Any) -> Any:
+    """A value as a user writes it."""
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
     return value if isinstance(value, str | int | float | bool | None) else str(value)

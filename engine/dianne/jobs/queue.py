@@ -19,6 +19,7 @@ from dianne.document import display
 from dianne.errors import UsageError, suggest
 from dianne.jobs import bell
 from dianne.jobs.database import Database
+from dianne.jobs.ending import end, notify
 from dianne.jobs.entry import COLUMNS, RUNNING, WAITING, Entry, Notification, Point, read
 from dianne.jobs.lock import has_runtime, held
 from dianne.workspace import Folder
@@ -307,30 +308,3 @@ def _maker(session: sqlite3.Connection, folder: Folder, weights: str) -> str:
             f"the job '{maker}', which made {weights}, left no record in {display(folder.state)}/"
         )
     return maker
-
-
-def end(
-    session: sqlite3.Connection,
-    identifier: str,
-    status: str,
-    message: str,
-    error: str | None = None,
-    by_signal: str | None = None,
-) -> None:
-    """Note that a job is over, and why."""
-    session.execute(
-        "UPDATE jobs SET status = ?, ended = ?, error = ?, signal = ? WHERE id = ?",
-        (status, time.time(), error, by_signal, identifier),
-    )
-    notify(session, identifier, _LEVELS[status], message)
-
-
-_LEVELS = {"finished": "SUCCESS", "failed": "DANGER", "stopped": "WARNING", "interrupted": "WARNING"}
-
-
-def notify(session: sqlite3.Connection, job: str | None, level: str, message: str) -> None:
-    """Note that something happened."""
-    session.execute(
-        "INSERT INTO notifications (time, job, level, message) VALUES (?, ?, ?, ?)",
-        (time.time(), job, level, message),
-    )

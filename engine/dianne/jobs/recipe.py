@@ -18,7 +18,7 @@ import torch
 from dianne.binding import Given
 from dianne.errors import UsageError
 from dianne.jobs.learn import PreparedLearn, prepare
-from dianne.jobs.prepare import Recorded
+from dianne.jobs.prepare import Recorded, as_written, written
 from dianne.workspace import Folder
 
 
@@ -46,10 +46,10 @@ def recipe_of(
         "networks": [member.name for member in job.team],
         "dataset": job.described.name,
         "strategy": job.strategy.__name__,
-        "options": {key: _plain(value) for key, value in job.bound.given().items()},
+        "options": as_written(job.bound),
         "seed": seed,
         "given": [
-            [key, _plain(value.value), value.origin, value.key_origin] for key, value in job.given.items()
+            [key, written(value.value), value.origin, value.key_origin] for key, value in job.given.items()
         ],
         "texts": {
             name: text
@@ -121,9 +121,3 @@ def other_code(recipe: Mapping[str, Any], job: PreparedLearn) -> list[str]:
     """The source files of the strategy and its evaluation that are others than when the job began."""
     then, now = recipe["code"], code_of(job.strategy, job.evaluation)
     return sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return ",".join(map(str, value))  # as a user writes it
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -1,7 +1,4 @@
-"""The record of a job in the workspace's database: written while it runs, read for pictures.
-
-After a retry or a resumption iterations are counted again: what was noted later counts.
-"""
+"""The record of a job in the workspace's database, written while it runs; `curves` reads it."""
 
 from __future__ import annotations
 
@@ -10,7 +7,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -18,8 +14,8 @@ from dianne.document import display
 from dianne.errors import DianneError
 from dianne.jobs import bell
 from dianne.jobs.database import POINT, Database, reason, transaction
+from dianne.jobs.ending import end, ending_of, notify
 from dianne.jobs.entry import RUNNING
-from dianne.jobs.queue import Queue, end, notify
 from dianne.learning.strategy import Terms
 from dianne.workspace import Folder
 
@@ -177,81 +173,3 @@ class Recorder:
 def _numbers(terms: Terms) -> dict[str, float]:
     """Terms with seven digits; waits for the device."""
     return {name: float(f"{float(term):.7g}") for name, term in terms.items()}
-
-
-def ending_of(error: BaseException) -> tuple[str, str, str | None]:
-    """How a job ended that raised something: its status, a sentence, and the first real cause."""
-    if isinstance(error, Exception):
-        return ("failed", f"failed: {cause(error)}", cause(error))
-    return ("stopped", "stopped at once", None)  # somebody was impatient
-
-
-def cause(error: BaseException) -> str:
-    """The first real cause of a fault: a DianneError says it; of others, what came before all else."""
-    if isinstance(error, DianneError):
-        return str(error)
-    while (before := error.__cause__ or error.__context__) is not None:
-        error = before
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-# ------------------------------------------------------------------------------------------------- reading
-
-
-@dataclass(frozen=True)
-class Curve:
-    """Values by iteration, in the order in which they were noted."""
-
-    iterations: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-
-    def add(self, iteration: int, value: float) -> None:
-        """Add a value; those of later iterations were of a try that was given up."""
-        while self.iterations and self.iterations[-1] >= iteration:
-            self.iterations.pop()
-            self.values.pop()
-        self.iterations.append(iteration)
-        self.values.append(value)
-
-
-@dataclass(frozen=True)
-class Record:
-    """How a job went.
-
-    Attributes:
-        id: the job's identifier.
-        job: its networks, dataset, strategy, options and tag.
-        terms: of the loss, by name.
-        validations: metrics on the validation set, by name.
-    """
-
-    id: str
-    job: dict[str, Any]
-    terms: dict[str, Curve]
-    validations: dict[str, Curve]
-
-
-def read_record(folder: Folder, job: str) -> Record:
-    """The record of a job, as far as it was written.
-
-    Args:
-        folder: the workspace.
-        job: an identifier, the beginning of only one, or `NETWORK:TAG` for the job that made these weights.
-
-    Raises:
-        UsageError: there is no such job, or no such tag.
-        DianneError: the record cannot be read.
-    """
-    queue = Queue(folder)
-    entry = queue.get(job)
-    terms: dict[str, Curve] = {}
-    validations: dict[str, Curve] = {}
-    for point in queue.progress(entry.id):
-        curves = terms if point.kind == "terms" else validations
-        for name, value in point.numbers.items():
-            curves.setdefault(name, Curve()).add(point.iteration, value)
-    asked = {
-        "networks": entry.networks, "dataset": entry.dataset, "strategy": entry.strategy,
-        "options": entry.options, "tag": entry.tag,
-    }  # fmt: skip
-    return Record(entry.id, asked, terms, validations)

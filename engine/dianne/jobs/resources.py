@@ -50,8 +50,8 @@ class Resources(Options):
 
     cpus: NonNegativeFloat | None = None
     """Cores that it takes from what other jobs of its kind may use; a quarter of the machine if left out."""
-    gpus: NonNegativeInt = 0
-    """Graphics cards that it gets for itself; it sees no others."""
+    gpus: NonNegativeInt | None = None
+    """Graphics cards that it gets for itself, and it sees no others; to learn, one if there is any."""
     threads: PositiveInt | None = None
     """Threads that compute; as many as it takes cores if left out."""
 
@@ -65,8 +65,15 @@ class Capacity(Options):
     """Graphics cards, the first ones."""
 
 
-def filled(asked: Resources, has: Machine) -> Resources:
-    """Resources in which nothing is left out."""
+def filled(asked: Resources, has: Machine, learns: bool) -> Resources:
+    """Resources in which nothing is left out.
+
+    Args:
+        asked: by the user.
+        has: what there is.
+        learns: whether it is a job that computes on a graphics card.
+    """
     cpus = asked.cpus if asked.cpus is not None else max(1, has.cpus // SHARE)
     threads = asked.threads or max(1, int(cpus))
-    return Resources(cpus=cpus, gpus=asked.gpus, threads=threads)
+    gpus = asked.gpus if asked.gpus is not None else int(learns and len(has.gpus) > 0)
+    return Resources(cpus=cpus, gpus=gpus, threads=threads)

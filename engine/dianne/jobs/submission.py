@@ -23,7 +23,7 @@ def check(
     if kind not in KINDS:
         raise UsageError(f"there is no kind of job '{kind}'{suggest(kind, KINDS, 'kinds')}")
     own = {key: options[key] for key in keys(Resources) if key in options}
-    resources = _resources(own)
+    resources = _resources(own, learns=kind == "learn" and plain(options.get("device")) != "cpu")
     given = {key: value for key, value in options.items() if key not in own and value is not None}
     prepared: learn.PreparedLearn | evaluate.PreparedEvaluate
     if kind == "learn":
@@ -46,12 +46,12 @@ def check(
     return asked, tag, resources.model_dump()
 
 
-def _resources(given: Mapping[str, Any]) -> Resources:
+def _resources(given: Mapping[str, Any], learns: bool) -> Resources:
     """What a job takes; raises UsageError if the machine has less."""
     bound = bind("submit", [Consumer("resources", Resources)], layered(typed(given)))
     has = machine()
-    found = filled(bound.of("resources", Resources), has)
-    for key, wanted, there in (("cpus", found.cpus or 0, has.cpus), ("gpus", found.gpus, len(has.gpus))):
+    found = filled(bound.of("resources", Resources), has, learns)
+    for key, wanted, there in (("cpus", found.cpus or 0, has.cpus), ("gpus", found.gpus or 0, len(has.gpus))):
         if wanted > there:
             raise UsageError(f"{key}={wanted:g}: this machine has {there}; `dianne devices` lists them")
     return found

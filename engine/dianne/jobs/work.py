@@ -12,10 +12,11 @@ import torch
 from dianne.evaluation.strategy import Evaluation
 from dianne.jobs import evaluate, learn, resume
 from dianne.jobs.checkpoint import read
+from dianne.jobs.ending import end
 from dianne.jobs.entry import Entry
 from dianne.jobs.keeper import place_of
 from dianne.jobs.learn_run import LearnRun
-from dianne.jobs.queue import Queue, end
+from dianne.jobs.queue import Queue
 from dianne.learning.loop import Report
 from dianne.workspace import Folder
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dianne.errors import DianneError
+from dianne.jobs.ending import end, ending_of
 from dianne.jobs.entry import RUNNING, Entry
 from dianne.jobs.lock import hold
-from dianne.jobs.queue import Queue, end
+from dianne.jobs.queue import Queue
 from dianne.workspace import Folder
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ def _noting(queue: Queue, identifier: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        from dianne.jobs.record import ending_of
-
         if queue.get(identifier).status == RUNNING:
             with queue.database.writing() as session:
                 end(session, identifier, *ending_of(error))

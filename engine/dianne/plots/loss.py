@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dianne.errors import UsageError
-from dianne.jobs.record import Curve, Record, read_record
+from dianne.jobs.curves import Curve, Record, read_record
 from dianne.plots.style import COLOURS, QUIET, figure, head, look
 from dianne.workspace import Folder
 

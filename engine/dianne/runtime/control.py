@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from dianne.document import display
 from dianne.errors import DianneError, UsageError
+from dianne.jobs.lock import of_runtime
 from dianne.jobs.resources import Capacity, machine
 from dianne.jobs.schedule import Room
+from dianne.runtime.places import log_of_runtime
 from dianne.runtime.process import SAFE_PATH, Runtime
 from dianne.runtime.serving import Listening, served
 from dianne.workspace import Folder
@@ -43,25 +44,10 @@ class Status:
     gpus: int
 
 
-def _lock(folder: Folder) -> Path:
-    return folder.state / "runtime.lock"
-
-
-def socket_of(folder: Folder) -> Path:
-    """The user's own way in, by the shorter of its names: systems take about 100 characters."""
-    path = (folder.state / "runtime.sock").absolute()
-    return min(path, Path(os.path.relpath(path)), key=lambda name: len(str(name)))
-
-
-def log_of_runtime(folder: Folder) -> Path:
-    """Where a runtime in the background prints."""
-    return folder.state / "runtime.log"
-
-
 def status(folder: Folder) -> Status | None:
     """The runtime of a workspace, None if there is none."""
     try:
-        with _lock(folder).open("rb") as file:
+        with of_runtime(folder).open("rb") as file:
             if _take(file.fileno(), fcntl.LOCK_SH):
                 return None
             return Status(**json.loads(file.read()))
@@ -84,7 +70,7 @@ def _take(handle: int, kind: int) -> bool:
 def _alone(folder: Folder, room: Room) -> Iterator[None]:
     """Be the runtime of a workspace; raises UsageError if there is one."""
     folder.state.mkdir(parents=True, exist_ok=True)
-    handle = os.open(_lock(folder), os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(of_runtime(folder), os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _take(handle, fcntl.LOCK_EX):
             time.sleep(0.1)  # somebody may just have looked

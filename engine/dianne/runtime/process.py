@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 
 from dianne.errors import DianneError
 from dianne.jobs import bell
+from dianne.jobs.ending import end, notify
 from dianne.jobs.entry import RUNNING, WAITING, Entry
-from dianne.jobs.queue import Queue, end, log_of, notify
+from dianne.jobs.queue import Queue, log_of
 from dianne.jobs.schedule import Need, Room, choose
 from dianne.workspace import Folder
 

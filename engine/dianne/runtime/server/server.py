@@ -15,7 +15,7 @@ import uvloop
 from dianne.document import display
 from dianne.errors import DianneError, UsageError
 from dianne.jobs.queue import Queue
-from dianne.runtime.control import socket_of
+from dianne.runtime.places import socket_of
 from dianne.runtime.server.app import make_app
 from dianne.runtime.server.auth import Guard, token_of
 from dianne.runtime.server.jsonrpc import JsonRpc

@@ -9,7 +9,8 @@ from typing import Any
 
 from dianne.document import display
 from dianne.errors import UsageError
-from dianne.jobs.queue import Queue, notify
+from dianne.jobs.ending import notify
+from dianne.jobs.queue import Queue
 from dianne.runtime.live import LiveInstances, LiveWatcher
 from dianne.runtime.server.metrics import Metrics
 from dianne.workspace import Folder

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dianne.errors import DianneError, UsageError
+from dianne.jobs.curves import Curve, read_record
 from dianne.jobs.queue import Queue
-from dianne.jobs.record import Curve, read_record
 from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
