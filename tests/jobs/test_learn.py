@@ -351,7 +351,7 @@ def test_the_manifest_tells_where_the_weights_come_from(workspace):
     }  # fmt: skip
     assert manifest.job == {
         "id": result.job, "command": "learn", "networks": ["Net"], "dataset": "Iris",
-        "strategy": "FeedForwardLearningStrategy", "options": options, "seed": 7,
+        "strategy": "FeedForwardLearningStrategy", "options": options, "seed": 7, "device": "cpu",
     }  # fmt: skip
     assert (manifest.iteration, manifest.loss, manifest.parent) == (4, result.loss, None)
     assert manifest.dataset == {"name": "Iris", "fingerprint": workspace.dataset("Iris").fingerprint()}
