@@ -144,6 +144,6 @@ def test_a_session_with_the_runtime(tmp_path):
             assert scores.shape == (3, 10)
     finally:
         runtime.send_signal(signal.SIGTERM)
-        runtime.stderr.close()
-        assert runtime.wait(20) == 0
+        runtime.communicate(timeout=20)
+        assert runtime.returncode == 0
     assert not (tmp_path / ".dianne" / "runtime.sock").exists()
