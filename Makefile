@@ -21,7 +21,7 @@ test: .venv/test
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy engine strategies examples
 	.venv/bin/lint-imports --verbose
-	.venv/bin/pytest -rs
+	OMP_NUM_THREADS=1 .venv/bin/pytest -rs -n auto --dist worksteal
 
 install: .venv/installed
 
