@@ -98,6 +98,8 @@ WRITERS |= {
     "Embedding": lambda p: Layer(
         f"{p.me}({{0}}.long())", f"nn.Embedding({p.given['entries']}, {p.given['output']})"
     ),
+    "Affine": lambda p: Layer(f"{p.me}({{0}})", f"Affine({_list(p.given['shape'])})"),
+    "Permute": lambda p: Layer(f"{{0}}.permute(0, {_list(1 + axis for axis in p.module.order)})"),
     "Normalization": lambda p: Layer(f"({{0}} - {p.me}.mean) / {p.me}.stdev", "Statistics()"),
     "Denormalization": lambda p: Layer(f"{{0}} * {p.me}.stdev + {p.me}.mean", "Statistics()"),
 }  # fmt: skip
@@ -141,6 +143,17 @@ HELPERS: dict[str, str] = {
     if tuple(x.shape[2:]) == size:
         return x
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=True)
+''',
+    "Affine": '''class Affine(nn.Module):
+    """w x + b, value by value."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x):
+        return torch.addcmul(self.bias, x, self.weight)
 ''',
     "Statistics": '''class Statistics(nn.Module):
     """A mean and a deviation of the data."""
