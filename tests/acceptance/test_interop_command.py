@@ -40,7 +40,7 @@ def test_a_network_of_dianne_comes_in_and_goes_back(run: Run, folder: Path) -> N
 
 def test_what_cannot_be_done_is_said_in_a_line(run: Run, folder: Path) -> None:
     assert run("dianne pull s3://there/x", code=2).stderr == (
-        "error: s3://there/x: what can be pulled has an address such as hf://user/name\n"
+        "error: URL missing; usage: dianne pull [OPTIONS] NETWORKS:TAG URL\n"
     )
     assert run("dianne import nothing", code=2).stderr == "error: there is no nothing\n"
     assert run("dianne forward none.dianne random=1", code=2).stderr == "error: there is no none.dianne\n"

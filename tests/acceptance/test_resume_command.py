@@ -41,7 +41,7 @@ def test_a_job_is_stopped_resumed_and_done_again(run, folder):
     again = run("dianne rerun Net:short")
     assert again.stdout == "Net:rerun-short and Net:short have the same bits\n"
     dry = run("dianne rerun Net:short tag=x --dry-run").stdout
-    assert dry == "learn Net Small batchSize=16 seed=1 tag=x maxIterations=200\nup to iteration 200\n"
+    assert dry == "learn Net Small batchSize=16 maxIterations=200 seed=1\n200 iterations, stored under x\n"
 
 
 def test_the_selftest_says_that_the_bits_are_the_same(run, folder):

@@ -98,7 +98,8 @@ def test_a_spoilt_file_is_told_by_every_command_and_mended_as_verify_says(run: R
     assert re.search(r"^Iris +t +spoilt$", listed.stdout, re.MULTILINE)
     assert re.search(r"^Iris +whole +10 ", listed.stdout, re.MULTILINE)
     assert listed.stderr == f"Iris:t: {fault}; `dianne verify` tells what can be done\n"
-    assert json.loads(run("dianne tags --json", code=1).stdout)[-1]["fault"] == fault
+    tags = {entry["tag"]: entry for entry in json.loads(run("dianne tags --json", code=1).stdout)}
+    assert tags["t"] == {"network": "Iris", "tag": "t", "fault": fault}
     assert "nothing was removed" in run("dianne gc", code=1).stderr
     told = run("dianne verify", code=1)
     assert told.stdout.splitlines() == [

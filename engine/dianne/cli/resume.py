@@ -89,12 +89,8 @@ def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     again = prepare(here(), weights, options.get("tag"))
     if dry_run:
         job = again.manifest.job
-        given = " ".join(f"{key}={value}" for key, value, *_ in job["given"] if key != "tag")
-        show(
-            f"learn {','.join(job['networks'])} {job['dataset']} {given} seed={job['seed']}".replace(
-                "  ", " "
-            )
-        )
+        given = [f"{key}={value}" for key, value, *_ in job["given"] if key not in ("tag", "seed")]
+        show(" ".join(["learn", ",".join(job["networks"]), job["dataset"], *given, f"seed={job['seed']}"]))
         show(f"{again.iterations:,} iterations, stored under {again.job.tag}")
         for reason in again.reasons:
             show(f"its bits may differ: {reason}")
