@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from dianne.data.archives import holds, located, members
 from dianne.data.descriptor import Described
+from dianne.data.fetcher import Fetcher
 from dianne.data.files import (
     DataError,
     Progress,
@@ -35,6 +36,7 @@ from dianne.workspace import Folder
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 1 << 20
+_SEVERAL = 16  # pieces that are worth asking another process
 
 
 def identity_of(path: Path) -> str:
@@ -78,6 +80,7 @@ class MappedFile:
         weakref.finalize(self, os.close, self.handle)
         self.buffer = mmap.mmap(self.handle, 0, access=mmap.ACCESS_READ)
         self.path = path
+        self._fetcher: Fetcher | None = None
         self.identity, self.changed = _stamp(path, os.fstat(self.handle))
 
     def address(self) -> int:
@@ -92,6 +95,10 @@ class MappedFile:
         Raises:
             DataError: the file cannot be read, or was cut since it was opened.
         """
+        if len(starts) >= _SEVERAL:
+            with suppress(OSError):  # else they are read here, and what is wrong is seen
+                self._fetcher = self._fetcher or Fetcher(self.handle)
+                return self._fetcher.pieces(starts, width)
         try:
             data = bytearray().join([os.pread(self.handle, width, start) for start in starts])
             if len(data) < width * len(starts):  # large pieces may come in several
