@@ -23,12 +23,13 @@ from dianne.workspace import Folder
 
 _JOB = (
     "criteria.py", "data/adapter_options.py", "data/options.py", "data/sampling.py", "jobs/learn.py",
-    "jobs/resources.py", "learning/execution.py", "learning/loop.py", "learning/methods.py",
+    "learning/execution.py", "learning/loop.py", "learning/methods.py",
     "learning/schedules.py", "learning/stopping.py", "learning/strategy.py", "learning/trainer.py",
 )  # fmt: skip
+_QUEUED = (*_JOB, "jobs/resources.py")
 _JUDGING = ("data/adapter_options.py", "data/options.py", "jobs/evaluate.py", "evaluation/strategy.py")
 _SOURCES = {
-    "learn": _JOB, "submit": _JOB, "resubmit": _JOB, "sweep": (*_JOB, "jobs/sweep.py"),
+    "learn": _JOB, "submit": _QUEUED, "resubmit": _QUEUED, "sweep": (*_QUEUED, "jobs/sweep.py"),
     "evaluate": _JUDGING, "forward": ("runtime/forward.py",), "generate": ("runtime/generate.py",),
 }  # fmt: skip
 """By command, the files of the engine whose options it takes."""
@@ -165,11 +166,15 @@ def _engine() -> Path:
 def _keys(path: Path) -> Iterable[str]:
     """The options that the classes in a file declare, as users type them."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Options"):
+        if isinstance(node, ast.ClassDef) and _declares(node):
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     first, *rest = field.target.id.split("_")
                     yield first + "".join(map(str.capitalize, rest))
+
+
+def _declares(node: ast.ClassDef) -> bool:
+    return any(name.endswith("Options") for name in (node.name, *map(ast.unparse, node.bases)))
 
 
 # -------------------------------------------------------------------------------------------------- shells

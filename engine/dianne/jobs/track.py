@@ -9,6 +9,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable
 
 from dianne.errors import DianneError, UsageError, suggest
@@ -23,7 +24,6 @@ _PATIENCE = {  # of mlflow in one request; the process tries again
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-_started: list[subprocess.Popen[bytes]] = []  # kept: Python would complain that they outlive us
 
 
 def check(names: Iterable[str]) -> None:
@@ -52,5 +52,4 @@ def start(folder: Folder, job: str, names: Iterable[str]) -> None:
             )  # fmt: skip
     except OSError as error:
         raise DianneError(f"the tracking of {job} cannot be started: {error.strerror}") from error
-    _started[:] = [one for one in _started if one.poll() is None]
-    _started.append(process)
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves nothing behind
