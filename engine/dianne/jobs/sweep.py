@@ -94,7 +94,7 @@ class SweepResult:
         larger_is_better: whether larger values of it are.
         trials: the best first, those without a value last.
         tag: where the best weights are; "" if there are none.
-        networks: which have that tag.
+        networks: those with that tag.
     """
 
     name: str
@@ -374,19 +374,22 @@ class _Run:
         tried = [_tried(trial, self.queue) for trial in self.study.get_trials(deepcopy=False)]
         sign = -1 if self.sweep.larger_is_better else 1
         tried.sort(key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
-        tag = self._tag_best(next((t for t in tried if t.status == "finished"), None))
-        return SweepResult(
-            self.sweep.name, self.metric, self.sweep.larger_is_better, tried, tag, self.sweep.networks
-        )
+        networks = self._tag_best(next((trial for trial in tried if trial.status == "finished"), None))
+        tag = self._best_tag if networks else ""
+        return SweepResult(self.sweep.name, self.metric, self.sweep.larger_is_better, tried, tag, networks)
 
-    def _tag_best(self, best: Tried | None) -> str:
+    @property
+    def _best_tag(self) -> str:
+        return self.sweep.options.tag or self.sweep.name
+
+    def _tag_best(self, best: Tried | None) -> list[str]:
+        """Tag the best weights of a trial; returns the networks that have some: others do not learn."""
         if best is None:
-            return ""
+            return []
         store, source = Store(self.sweep.folder.models), f"{self.sweep.name}/{best.number}@best"
-        stored = [name for name in self.sweep.networks if store.has(name, source)]  # others do not learn
-        tag = self.sweep.options.tag or self.sweep.name
-        history.tag(store, stored, source, [tag])
-        return tag
+        stored = [name for name in self.sweep.networks if store.has(name, source)]
+        history.tag(store, stored, source, [self._best_tag])
+        return stored
 
 
 @dataclass

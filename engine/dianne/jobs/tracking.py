@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -107,7 +108,10 @@ class Follower:
         if not self.down:
             self.down = True
             self._tell("WARNING", f"{self.name} cannot be reached, and is tried again: {first}")
-        ended = self.queue.get(self.job).ended
+        try:
+            ended = self.queue.get(self.job).ended
+        except DianneError:  # the database cannot be read, and this is no time to judge
+            return False
         if ended is None or time.time() - ended < PATIENCE:
             return False
         self._tell("WARNING", f"{self.name} was not reached: {first}; `dianne track {self.job}` tries again")
@@ -120,7 +124,7 @@ class Follower:
 
     def _tell(self, level: str, message: str) -> None:
         say(message)
-        with self.queue.database.writing() as session:
+        with suppress(DianneError), self.queue.database.writing() as session:
             notify(session, self.job, level, message)
 
 
