@@ -39,7 +39,7 @@ from dianne.store.verify import Verified, verify
 from dianne.workspace import Folder
 
 if TYPE_CHECKING:
-    from dianne.jobs.sweep import SweepResult
+    from dianne.jobs.sweep_run import SweepResult
 
 
 class Workspace:
@@ -145,10 +145,10 @@ class Workspace:
         Raises:
             DianneError: something that was asked for does not exist or fit; nothing was started.
         """
-        from dianne.jobs import sweep
+        from dianne.jobs import sweep, sweep_run
 
         prepared = sweep.prepare(self.folder, networks, dataset, options)
-        return sweep.run(prepared, lambda: control.ensure(self.folder))
+        return sweep_run.run(prepared, lambda: control.ensure(self.folder))
 
     def jobs(self, *statuses: str) -> list[Entry]:
         """All jobs in the order in which they came, or those that are "queued", "running", "finished", ..."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dianne.errors import UsageError
-from dianne.jobs import sweep
+from dianne.jobs import sweep, sweep_run
 from dianne.jobs.database import POINT
 from dianne.jobs.queue import Queue, end
 from dianne.jobs.ranges import Choices, Range
@@ -40,7 +40,7 @@ def tried(folder, stop=lambda: False, wake=None, **options):
             work(folder, job, lambda: "")
 
     prepared = sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, **options})
-    return sweep.run(prepared, wake or run_all, stop=stop)
+    return sweep_run.run(prepared, wake or run_all, stop=stop)
 
 
 def refused(folder, networks="MLP", **options):

@@ -13,7 +13,7 @@ from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.words import here, split, takes
 
 if TYPE_CHECKING:
-    from dianne.jobs.sweep import SweepResult, Tried
+    from dianne.jobs.sweep_run import SweepResult, Tried
 
 
 @click.command()
@@ -37,12 +37,13 @@ def sweep(words: tuple[str, ...], as_json: bool) -> int:
     else:
         (networks, dataset), options = split(words, "NETWORKS", "DATASET")
     from dianne.cli.learned import stop_on_signals
-    from dianne.jobs import sweep as sweeping
+    from dianne.jobs.sweep import prepare
+    from dianne.jobs.sweep_run import run
     from dianne.runtime.control import ensure
 
-    prepared = sweeping.prepare(here(), networks, dataset, options)
+    prepared = prepare(here(), networks, dataset, options)
     with stop_on_signals("stopping the trials that run") as (stop, code):
-        found = sweeping.run(prepared, lambda: ensure(here()), _tell, lambda: bool(stop()))
+        found = run(prepared, lambda: ensure(here()), _tell, lambda: bool(stop()))
     if as_json:
         show_json({**asdict(found), "rerun": _rerun(found)})
     else:
