@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dianne.binding import TYPED, Given, bind
 from dianne.data.dataset import Dataset
@@ -37,6 +37,9 @@ from dianne.store.gc import Swept, collect
 from dianne.store.transfer import Copied, copy
 from dianne.store.verify import Verified, verify
 from dianne.workspace import Folder
+
+if TYPE_CHECKING:
+    from dianne.jobs.sweep_run import SweepResult
 
 
 class Workspace:
@@ -130,6 +133,22 @@ class Workspace:
         identifier = self.queue.submit(kind, networks, dataset, options)
         control.ensure(self.folder)
         return identifier
+
+    def sweep(self, networks: str | Iterable[str], dataset: str, **options: Any) -> SweepResult:
+        """Try a job with many options, and tag the best weights; returns once all trials are over.
+
+        Args:
+            networks: as for `learn`.
+            dataset: name.
+            options: as on the command line: learningRate="1e-4..1e-2:log", trials=20, split=0.8.
+
+        Raises:
+            DianneError: something that was asked for does not exist or fit; nothing was started.
+        """
+        from dianne.jobs import sweep, sweep_run
+
+        prepared = sweep.prepare(self.folder, networks, dataset, options)
+        return sweep_run.run(prepared, lambda: control.ensure(self.folder))
 
     def jobs(self, *statuses: str) -> list[Entry]:
         """All jobs in the order in which they came, or those that are "queued", "running", "finished", ..."""

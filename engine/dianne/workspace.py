@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ from dianne.document import Document, display, load
 from dianne.errors import ConfigError, UsageError, suggest
 
 SETTINGS = "dianne.yaml"
+SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []
+"""For Python started in a workspace, which is no place for modules: it has a folder called `datasets`."""
 KINDS = {"networks": ".yaml", "strategies": ".py", "datasets": ".yaml"}
 SINGULAR = {"networks": "network", "strategies": "strategy", "datasets": "dataset"}
 

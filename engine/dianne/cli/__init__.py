@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -11,23 +12,32 @@ from dianne.cli.commands import cli
 from dianne.cli.console import talk
 from dianne.errors import DianneError
 
+COMPLETE = "_DIANNE_COMPLETE"  # the variable by which click knows that a shell asks
+
 
 def main() -> None:
+    """Run a command, and exit with its code."""
+    if COMPLETE in os.environ:
+        from dianne.cli import complete  # noqa: F401  # registers the class for bash
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
     """Run a command; a fault of the user's ends in one message and an exit code, never in a traceback."""
     try:
-        code = cli(standalone_mode=False)
+        code = cli(words, "dianne", standalone_mode=False)
     except DianneError as error:
-        _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code)
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        return _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        _fail("stopped", 130)
+        return _fail("stopped", 130)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has left; Python would complain at exit
-        sys.exit(141)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 141
+    return code if isinstance(code, int) else 0
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> int:
     talk.print(Text(f"error: {message}", style="red"))
-    sys.exit(code)
+    return code

@@ -12,6 +12,9 @@ from dianne.cli import instances, interop, jobs, runtime, store
 from dianne.cli.console import row, show, show_json, show_table, stream, table
 from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.resume import rerun, resume
+from dianne.cli.shell import completion, shell
+from dianne.cli.sweep import sweep
+from dianne.cli.track import track
 from dianne.cli.words import Commands, here, split, takes
 from dianne.errors import UsageError
 
@@ -39,7 +42,15 @@ def cli() -> None:
 
 
 _GROUPS = (jobs, runtime, instances, store, interop)
-for command in (*(command for group in _GROUPS for command in group.COMMANDS), resume, rerun):
+for command in (
+    *(command for group in _GROUPS for command in group.COMMANDS),
+    resume,
+    rerun,
+    sweep,
+    track,
+    shell,
+    completion,
+):
     cli.add_command(command)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[tuple[Callable[[], str], Callable[[], int]]]:
+def stop_on_signals(
+    message: str = "stopping after this iteration; once more to stop at once",
+) -> Iterator[tuple[Callable[[], str], Callable[[], int]]]:
     """Let the first Ctrl-C (or SIGTERM) end a job after its iteration; a second one ends it at once."""
     received: list[int] = []
 
@@ -23,7 +25,7 @@ def stop_on_signals() -> Iterator[tuple[Callable[[], str], Callable[[], int]]]:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        say("stopping after this iteration; once more to stop at once")
+        say(message)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

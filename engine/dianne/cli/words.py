@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dianne.errors import UsageError, suggest
 from dianne.workspace import Folder
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _ALIASES = {"eval": "evaluate"}
 
@@ -58,8 +61,14 @@ class Commands(click.Group):
 
 
 def takes(metavar: str) -> Callable[[Any], Any]:
-    """Give a command all of its words as `words`."""
-    return click.argument("words", nargs=-1, metavar=metavar)
+    """Give a command all of its words as `words`; the metavar also says how shells complete them."""
+    return click.argument("words", nargs=-1, metavar=metavar, shell_complete=_complete)
+
+
+def _complete(ctx: click.Context, param: click.Parameter, part: str) -> list[CompletionItem[Any]]:
+    from dianne.cli.complete import complete_words
+
+    return complete_words(ctx, param, part)
 
 
 def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[str], dict[str, Any]]:

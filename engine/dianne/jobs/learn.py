@@ -31,6 +31,7 @@ from dianne.jobs.prepare import (
     resolve_networks,
     typed,
 )
+from dianne.jobs.track import check as check_trackers
 from dianne.learning.execution import ExecutionOptions, find_device
 from dianne.learning.loop import LoopOptions, Report, Watcher
 from dianne.learning.stopping import StopOptions
@@ -62,6 +63,8 @@ class LearnOptions(LoopOptions, StopOptions, ExecutionOptions):
     """Seconds between checkpoints, from which a job can be resumed; 0 for none."""
     profile: bool = False
     """Tell where the time went: a table at the end, and trace.json in the job's folder."""
+    track: Names = Field(default_factory=list)
+    """Where metrics go besides the database: tensorboard, mlflow."""
 
 
 class StartOptions(Options):
@@ -233,6 +236,7 @@ def prepare(
     origins = [bound.of(member.training, StartOptions).init_tag for member in team]
     for tag in bound.of("job", LearnOptions).tag or []:
         check_tag(tag)
+    check_trackers(bound.of("job", LearnOptions).track)
     for origin in origins:
         if origin is not None:
             check_address(origin)

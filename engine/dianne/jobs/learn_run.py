@@ -14,6 +14,7 @@ from dianne.data.files import Progress
 from dianne.data.options import view
 from dianne.data.readers import open_dataset
 from dianne.evaluation.strategy import Evaluation
+from dianne.jobs import track
 from dianne.jobs.checkpoint import Checkpoint
 from dianne.jobs.keep import Keep
 from dianne.jobs.keeper import Keeper, place_of, running, threads
@@ -90,6 +91,8 @@ class LearnRun:
             self.execution.running(),
             Recorder(folder, self._asked(), total, self.watcher.note) as self.recorder,
         ):
+            if self.job.options.track:
+                track.start(folder, identifier, self.job.options.track)
             result = self._run()
             self.recorder.ended(result.summary(), result.stopped if self.interrupted else "")
         return result

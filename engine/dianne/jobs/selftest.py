@@ -96,6 +96,7 @@ def selftest(
         DianneError: the job cannot be prepared, or fails.
     """
     chosen = {"maxIterations": ITERATIONS, "tag": "selftest", "seed": new_seed(), **options}
+    chosen.pop("track", None)  # it is of no interest to others
     job = prepare(folder, networks, dataset, chosen)
     words = f"{', '.join(job.networks)} on {dataset} with {job.strategy.__name__}"
     proof = Proof(words, job.options.max_iterations)

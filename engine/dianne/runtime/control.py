@@ -19,9 +19,9 @@ from dianne.jobs.lock import of_runtime
 from dianne.jobs.resources import Capacity, machine
 from dianne.jobs.schedule import Room
 from dianne.runtime.places import log_of_runtime
-from dianne.runtime.process import SAFE_PATH, Runtime
+from dianne.runtime.process import Runtime
 from dianne.runtime.serving import Listening, served
-from dianne.workspace import Folder
+from dianne.workspace import SAFE_PATH, Folder
 
 SOON = 10.0  # seconds in which a runtime has started or ended
 _started: list[subprocess.Popen[bytes]] = []  # kept: Python would complain that they outlive us

@@ -22,7 +22,7 @@ from dianne.jobs.ending import end, notify
 from dianne.jobs.entry import RUNNING, WAITING, Entry
 from dianne.jobs.queue import Queue, log_of
 from dianne.jobs.schedule import Need, Room, choose
-from dianne.workspace import Folder
+from dianne.workspace import SAFE_PATH, Folder
 
 MOST_ATTEMPTS = 3  # interruptions in a row may be the job's fault
 GLANCE = 1.0  # seconds between looks at workers that are no children of this process
@@ -165,8 +165,6 @@ class Runtime:
             self.say(f"{job.id} was interrupted; it goes on")
 
 
-SAFE_PATH = ["-P"] if sys.version_info >= (3, 11) else []
-"""The folder in which one works is no place for Python's modules: a workspace has one called `datasets`."""
 _MEANING = {
     "SIGKILL": " (by somebody, or by the system for want of memory)",
     "SIGSEGV": " (a fault in compiled code)",
