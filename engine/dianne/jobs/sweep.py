@@ -1,8 +1,8 @@
 """Sweeps: a job is tried with many options, each trial a job of the queue, and the best is kept.
 
-Here a sweep is checked; `sweep_run` runs it. Optuna chooses what to try and which trials to give up; its study
-in `.dianne/sweeps.db` has what was tried, so that a sweep that was interrupted goes on. All else about a trial is
-where it is of any job.
+Here a sweep is checked; `sweep_run` runs it. Optuna chooses what to try and which trials to give up; its
+study in `.dianne/sweeps.db` has what was tried, so that a sweep that was interrupted goes on. All else about a
+trial is where it is of any job.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _room(options: Mapping[str, Any]) -> int:
     asked = {key: options[key] for key in RESOURCES if key in options}
     bound = bind("sweep", [Consumer("resources", Resources)], layered(typed(asked)))
     has = machine()
-    takes = filled(bound.of("resources", Resources), has)
+    takes = filled(bound.of("resources", Resources), has, learns=True)
     return max(1, int(has.cpus // takes.cpus)) if takes.cpus else has.cpus
 
 

@@ -15,9 +15,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dianne.errors import UsageError
+from dianne.jobs.ending import notify
 from dianne.jobs.entry import Entry
 from dianne.jobs.prepare import plain
-from dianne.jobs.queue import RESOURCES, Queue, notify
+from dianne.jobs.queue import RESOURCES, Queue
 from dianne.jobs.ranges import Choices, Space
 from dianne.jobs.sweep import PreparedSweep, place_of, storage_of
 from dianne.seeds import new_seed

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from dianne.errors import DianneError, UsageError
-from dianne.jobs.queue import Queue, notify
+from dianne.jobs.ending import notify
+from dianne.jobs.queue import Queue
 from dianne.jobs.track import TRACKERS
 from dianne.jobs.trackers.tracker import Tracker
 from dianne.workspace import Folder, alone_in
