@@ -1,8 +1,7 @@
 """Sweeps: a job is tried with many options, each trial a job of the queue, and the best is kept.
 
-Here a sweep is checked; `sweep_run` runs it. Optuna chooses what to try and which trials to give up; its
-study in `.dianne/sweeps.db` has what was tried, so that a sweep that was interrupted goes on. All else that is
-known of a trial is where it is of any job.
+Here a sweep is checked; `sweep_run` runs it. Optuna chooses what to try and which trials to give up. Its
+study in `.dianne/sweeps.db` has what was tried, so that a sweep that was interrupted goes on.
 """
 
 from __future__ import annotations
