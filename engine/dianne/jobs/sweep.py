@@ -1,7 +1,8 @@
 """Sweeps: a job is tried with many options, each trial a job of the queue, and the best is kept.
 
-Here a sweep is checked; `sweep_run` runs it. Optuna chooses what to try and which trials to give up. Its
-study in `.dianne/sweeps.db` has what was tried, so that a sweep that was interrupted goes on.
+Here a sweep is checked; `sweep_run` runs it. Optuna chooses what to try and which trials to give up; its
+study in `.dianne/sweeps.db` has what was tried, so that a sweep that was interrupted goes on. All else about
+a trial is where it is of any job.
 """
 
 from __future__ import annotations
@@ -45,7 +46,19 @@ class SweepOptions(Options):
 
 @dataclass
 class PreparedSweep:
-    """A sweep in which everything named was found, and every value fits."""
+    """A sweep in which everything named was found, and every value fits.
+
+    Attributes:
+        folder: the workspace.
+        name: of the sweep.
+        networks: names.
+        dataset: its name.
+        fixed: options that all trials share.
+        spaces: what the others try, by key.
+        options: of the sweep itself.
+        larger_is_better: whether larger values of the metric are.
+        parallel: trials that run at once.
+    """
 
     folder: Folder
     name: str
