@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from dianne.data import files
+from dianne.data import fetching, files
 from dianne.data.descriptor import Source, describe
-from dianne.data.files import DataError, contents, fetch
+from dianne.data.fetching import fetch
+from dianne.data.files import DataError, contents
 from dianne.workspace import Folder
 
 CONTENT = random.Random(0).randbytes(200_000)
@@ -357,7 +358,7 @@ def test_two_that_fetch_the_same_file_at_once_both_get_it(server):
 
 
 def test_a_mirror_that_never_answers_is_given_up(server, silent_port, monkeypatch):
-    monkeypatch.setattr(files, "TIMEOUT", 0.3)
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.3)
     silent = f"http://127.0.0.1:{silent_port}/images.gz"
     start = time.monotonic()
     message = failure(fetch, source(silent), TARGET)
@@ -368,7 +369,7 @@ def test_a_mirror_that_never_answers_is_given_up(server, silent_port, monkeypatc
 
 
 def test_a_mirror_that_falls_silent_half_way_is_given_up(server, deadline, monkeypatch):
-    monkeypatch.setattr(files, "TIMEOUT", 0.3)
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.3)
     pause = threading.Barrier(2)
     urls = server.add("first.gz", PACKED, pause=pause), server.add("second.gz", PACKED)
     start = time.monotonic()

@@ -132,11 +132,12 @@ def test_a_file_that_became_young_after_gc_looked_stays(store, monkeypatch):
     assert len(paths("blobs")) == 1
 
 
-@pytest.mark.parametrize("kind", ["refs", "manifests"])
-@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(path.read_bytes()[:30]), Path.unlink])
+def cut(path):
+    path.write_bytes(path.read_bytes()[:30])
+
+
+@pytest.mark.parametrize(("kind", "spoil"), [("refs", cut), ("manifests", cut), ("manifests", Path.unlink)])
 def test_a_spoilt_file_stops_it(store, kind, spoil):
-    if kind == "refs" and spoil is Path.unlink:
-        pytest.skip("a tag that is gone is no tag")
     put(store, "vae", 1, 2)
     put(store, "other", 3)
     history.untag(store, ["Encoder"], "other")

@@ -1,4 +1,4 @@
-"""Finding the files of a dataset, and fetching those that are nowhere.
+"""Finding the files of a dataset; those that are nowhere are fetched.
 
 They are looked for beside the descriptor (or in its `dir`), in the workspace's `datasets/`, in every folder
 of DIANNE_DATASETS and in the user's cache; in each either directly or in a folder named after the dataset,
@@ -9,33 +9,22 @@ in its place never passes for data. `images.zip/train/one.bin` is a file inside 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import os
-import urllib.error
-import urllib.parse
-import urllib.request
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 
-from dianne.data.archives import holds, is_archive, read_members
+from dianne.data.archives import holds, read_members
+from dianne.data.checksums import GZIP_FAULTS, GZIP_MAGIC, Digester, digest_of, digester, mismatch
 from dianne.data.descriptor import Described, Source
+from dianne.data.fetching import Progress as Progress
+from dianne.data.fetching import fetch
 from dianne.document import display
 from dianne.errors import DataError as DataError
 from dianne.errors import listing
-from dianne.workspace import Folder, alone_in
+from dianne.workspace import Folder
 
-TIMEOUT = 5.0  # seconds without an answer, after which a mirror is given up
-_CHUNK = 1 << 16
 _PIECE = 1 << 22  # bytes that are unpacked together
-_GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_FAULTS = (EOFError, zlib.error, gzip.BadGzipFile)
-Digester = Callable[[str], str]  # of sha256 or md5 to the digest
-Progress = Callable[[str, int, int | None], None]  # file, bytes so far, bytes in all if known
 
 
 def cache() -> Path:
@@ -190,19 +179,10 @@ def check_archive(described: Described, name: str, path: Path) -> None:
         raise _not_declared(described, path, kind, digest, expected)
 
 
-def digest_of(path: Path, kind: str) -> str:
-    """The sha256 or md5 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.new(kind, usedforsecurity=False)
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _checked(described: Described, name: str, path: Path, room: Room) -> bytes:
     raw = _read(path)
     data = _opened(display(path), raw, room, packed=path.suffix == ".gz")
-    _check(described, name, path, raw.startswith(_GZIP_MAGIC), _digester(data), _digester(raw))
+    _check(described, name, path, raw.startswith(GZIP_MAGIC), digester(data), digester(raw))
     return data
 
 
@@ -222,13 +202,9 @@ def _check(
     described: Described, name: str, path: Path, packed: bool, of_content: Digester, of_file: Digester
 ) -> None:
     source = described.descriptor.files.get(name)
-    fault = _mismatch(source, packed, of_content, of_file) if source else None
+    fault = mismatch(source, packed, of_content, of_file) if source else None
     if fault:
         raise _not_declared(described, path, *fault)
-
-
-def _digester(data: bytes) -> Digester:
-    return lambda kind: hashlib.new(kind, data, usedforsecurity=False).hexdigest()
 
 
 def _not_declared(
@@ -238,28 +214,6 @@ def _not_declared(
         f"{display(path)}: is not the file that {described.name} declares: its content has the "
         f"{kind} {digest}, expected {expected}; delete it, and it is fetched again"
     )
-
-
-def _mismatch(
-    source: Source, packed: bool, of_content: Digester, of_file: Digester
-) -> tuple[str, str, str] | None:
-    """Which checksum is wrong: its kind, what it is and what it should be.
-
-    Args:
-        source: the checksums.
-        packed: whether there is a .gz around the file.
-        of_content: the digest of its content, without that.
-        of_file: the digest of the file as it lies there.
-    """
-    unpacked_by_hand = source.urls[0].endswith(".gz") and not packed
-    kinds = [("sha256", source.sha256, of_content)]
-    if not unpacked_by_hand:  # an md5 is that of the download
-        kinds.append(("md5", source.md5, of_file))
-    for kind, expected, digester in kinds:
-        digest = digester(kind) if expected else None
-        if expected and digest and digest != expected:
-            return kind, digest, expected
-    return None
 
 
 def _read(path: Path) -> bytes:
@@ -277,7 +231,7 @@ def _size(path: Path) -> int:
 
 
 def _opened(where: str, data: bytes, room: Room, packed: bool = False) -> bytes:
-    if not (packed or data.startswith(_GZIP_MAGIC)):
+    if not (packed or data.startswith(GZIP_MAGIC)):
         return data
     chunks = []
     try:
@@ -285,160 +239,10 @@ def _opened(where: str, data: bytes, room: Room, packed: bool = False) -> bytes:
             while chunk := file.read(_PIECE):
                 room.take(where, len(chunk))
                 chunks.append(chunk)
-    except _GZIP_FAULTS as error:
+    except GZIP_FAULTS as error:
         raise DataError(f"{where}: is cut off or no gzip file ({error}); delete it") from error
     return b"".join(chunks)
 
 
-def _without_gzip(data: bytes) -> bytes:
-    """The content, whether or not a .gz is around it."""
-    return gzip.decompress(data) if data.startswith(_GZIP_MAGIC) else data
-
-
 def _file_name(source: Source, name: str) -> str:
     return f"{name}.gz" if source.urls[0].endswith(".gz") and not name.endswith(".gz") else name
-
-
-# ---------------------------------------------------------------------------------------------- fetching
-
-
-def fetch(source: Source, target: Path, progress: Progress | None = None) -> Path:
-    """Download a file from the first mirror that gives the right content.
-
-    A part that an interrupted download left is continued; the file appears only when it is whole and right.
-    Of several processes that fetch into one folder, one does and the others wait.
-
-    Args:
-        source: addresses and checksum.
-        target: where the file goes; `.gz` is added or taken off as the content has it.
-        progress: told how far it is.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        DataError: no mirror gave the right content (says what each one did), or it cannot be written.
-    """
-    part = target.with_name(target.name + ".part")
-    plain = target.with_name(target.name.removesuffix(".gz"))
-    packed = target.with_name(f"{plain.name}.gz")
-    with _alone(target.parent):
-        for present in (plain, packed):
-            if present.is_file():
-                return present
-        faults = []
-        for url in source.urls:
-            fault = _fetch_from(url, source, part, progress)
-            if not fault:
-                with part.open("rb") as file:
-                    kept = packed if file.read(2) == _GZIP_MAGIC else plain
-                return part.replace(kept)
-            faults.append(f"{url}: {fault}")
-    raise DataError("\n    ".join(faults))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with _written():
-        folder.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder):
-        yield
-
-
-@contextmanager
-def _written() -> Iterator[None]:
-    """Writing to the cache: what fails here is not the mirror's fault."""
-    try:
-        yield
-    except OSError as error:
-        place = display(Path(error.filename)) if error.filename else "the cache"
-        raise DataError(
-            f"{place}: cannot be written: {error.strerror}; name another folder in DIANNE_CACHE"
-        ) from error
-
-
-def _fetch_from(url: str, source: Source, part: Path, progress: Progress | None) -> str:
-    """Fetch into `part`; says what went wrong, or nothing."""
-    if not _is_address(url):
-        return "is no address; write one such as https://example.org/images.gz"
-    try:
-        continued = _download(url, part, progress)
-        fault = _wrong_with(part, url, source)
-        if fault and continued:  # the part was of another file, or packed in another way
-            part.unlink()
-            _download(url, part, progress)
-            fault = _wrong_with(part, url, source)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if 300 <= error.code < 400:  # urllib gave up following it
-            return "the server sends in circles, or to what is no web address"
-        return f"the server answered {error.code} {error.reason}"
-    except urllib.error.URLError as error:
-        return _reason(error.reason)
-    except HTTPException as error:
-        return f"the answer broke off ({type(error).__name__})"
-    except OSError as error:
-        return _reason(error)
-    if fault:
-        part.unlink()
-    return fault
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        plain = url.isascii() and " " not in url
-        return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _wrong_with(part: Path, url: str, source: Source) -> str:
-    data = part.read_bytes()
-    if url.endswith(".gz") and not data.startswith(_GZIP_MAGIC):
-        return "its content is no gzip file"
-    try:
-        content = data if is_archive(url) else _without_gzip(data)
-    except _GZIP_FAULTS:
-        return "its content is no whole gzip file"
-    fault = _mismatch(source, data.startswith(_GZIP_MAGIC), _digester(content), _digester(data))
-    if fault:
-        kind, digest, expected = fault
-        return f"its content has the {kind} {digest[:12]}…, expected {expected[:12]}…"
-    return ""
-
-
-def _reason(error: object) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT:g} seconds"
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _download(url: str, part: Path, progress: Progress | None) -> bool:
-    """Fetch the rest of a file; tells whether there was a part that it went on from."""
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # nothing comes behind the part: it is whole, or not of this file
-            raise
-        error.close()
-        return True
-    with response:
-        continued = bool(response.status == 206)
-        length = response.headers.get("Content-Length")
-        done = have if continued else 0
-        total = int(length) + done if length else None
-        with _written():
-            file = part.open("ab" if continued else "wb")
-        with file:
-            while chunk := response.read(_CHUNK):
-                with _written():
-                    file.write(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(part.name.removesuffix(".part"), done, total)
-    if total is not None and done < total:
-        raise OSError(f"the connection broke off after {done:,} of {total:,} bytes")
-    return continued
