@@ -15,7 +15,7 @@ from dianne.cli.resume import rerun, resume
 from dianne.cli.shell import completion, shell
 from dianne.cli.sweep import sweep
 from dianne.cli.track import track
-from dianne.cli.words import Commands, here, split, takes
+from dianne.cli.words import Commands, here, job_of, split, takes
 from dianne.errors import UsageError
 
 
@@ -67,14 +67,7 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
       dianne learn MLP MNIST tag=mlp
       dianne learn job.yaml learningRate=1e-4
     """
-    if words and words[0].endswith((".yaml", ".yml")):
-        (path,), typed = split(words, "JOB.yaml")
-        from dianne.jobs.file import read_job
-
-        networks, dataset, options = read_job(Path(path))
-        options |= typed
-    else:
-        (networks, dataset), options = split(words, "NETWORKS", "DATASET")
+    networks, dataset, options = job_of(words)
     from dianne.cli.progress import Screen
     from dianne.jobs.learn import prepare
     from dianne.jobs.learn_run import LearnRun

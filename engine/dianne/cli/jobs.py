@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.cli.words import here, split, takes
+from dianne.cli.words import here, job_of, split, takes
 from dianne.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,14 +46,7 @@ def submit(words: tuple[str, ...], as_json: bool) -> None:
     first = "evaluate" if words[:1] == ("eval",) else "".join(words[:1])
     if first in KINDS:
         kind, words = first, words[1:]
-    if words and words[0].endswith((".yaml", ".yml")):
-        (path,), options = split(words, "JOB.yaml")
-        from dianne.jobs.file import read_job
-
-        networks, dataset, written = read_job(Path(path))
-        options = {**written, **options}
-    else:
-        (networks, dataset), options = split(words, "NETWORKS", "DATASET")
+    networks, dataset, options = job_of(words)
     say_queued(_queue().submit(kind, networks, dataset, options), as_json)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.cli.words import here, split, takes
+from dianne.cli.words import here, job_of, takes
 
 if TYPE_CHECKING:
     from dianne.jobs.sweep_run import SweepResult, Tried
@@ -28,14 +27,7 @@ def sweep(words: tuple[str, ...], as_json: bool) -> int:
       dianne sweep job.yaml learningRate=1e-4..1e-2:log latentDims=2,5,10 trials=20
       dianne sweep MLP Digits split=0.8 hidden=16..128:16 trials=10 tag=best
     """
-    if words and words[0].endswith((".yaml", ".yml")):
-        (path,), typed = split(words, "JOB.yaml")
-        from dianne.jobs.file import read_job
-
-        networks, dataset, options = read_job(Path(path))
-        options |= typed
-    else:
-        (networks, dataset), options = split(words, "NETWORKS", "DATASET")
+    networks, dataset, options = job_of(words)
     from dianne.cli.learned import stop_on_signals
     from dianne.jobs.sweep import prepare
     from dianne.jobs.sweep_run import run

@@ -86,6 +86,18 @@ def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[
     return plain, parse_pairs(word for word in words if "=" in word)
 
 
+def job_of(words: tuple[str, ...]) -> tuple[str, str, dict[str, Any]]:
+    """Networks, dataset and options of a job: as words, or as a job file whose options words replace."""
+    if not (words and words[0].endswith((".yaml", ".yml"))):
+        (networks, dataset), options = split(words, "NETWORKS", "DATASET")
+        return networks, dataset, options
+    (path,), typed = split(words, "JOB.yaml")
+    from dianne.jobs.file import read_job
+
+    networks, dataset, written = read_job(Path(path))
+    return networks, dataset, {**written, **typed}
+
+
 def here() -> Folder:
     """The workspace: the folder in which one works."""
     return Folder(Path())
