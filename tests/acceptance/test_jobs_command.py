@@ -52,7 +52,12 @@ def test_a_job_is_submitted_followed_and_submitted_again(run: Run, folder: Path)
     again = run("dianne resubmit MLP:t learningRate=0.1 tag=u").stdout
     second = re.fullmatch(r"queued (\w+); follow it with: dianne watch \1\n", again)
     assert second
-    run(f"dianne watch {second[1]}")
+    *points, last = map(json.loads, run(f"dianne watch {second[1]} --json").stdout.splitlines())
+    assert [point["iteration"] for point in points] == list(range(1, 31))
+    assert points[-1]["numbers"] == {"loss": last["terms"]["loss"]}
+    assert (last["id"], last["status"]) == (second[1], "finished")
+    first_line = json.loads(run(f"dianne logs {second[1]} --json").stdout.splitlines()[0])
+    assert first_line == "learning MLP on Digits with FeedForwardLearningStrategy, tag u\n"
     judged = json.loads(run("dianne submit evaluate MLP Digits tag=u --json").stdout)["job"]
     run(f"dianne watch {judged}")
     assert run(f"dianne result {judged}").stdout.splitlines()[1].startswith("accuracy ")

@@ -139,7 +139,8 @@ def _show_settings(title: str, job: Any, as_json: bool) -> None:
 
 @cli.command()
 @takes("NETWORK tag=TAG [name=NAME]")
-def deploy(words: tuple[str, ...]) -> None:
+@_json
+def deploy(words: tuple[str, ...], as_json: bool) -> None:
     """Bring a network up with the weights of a tag, as an instance of this workspace.
 
     \b
@@ -153,12 +154,18 @@ def deploy(words: tuple[str, ...]) -> None:
     given = {key: Given(value, TYPED) for key, value in options.items()}
     chosen = bind("deploy", [Consumer("deploy", DeployOptions)], given).of("deploy", DeployOptions)
     deployed = start(here(), network, chosen.tag, chosen.name)
-    manifest = deployed.manifest
-    shapes = f"{list(deployed.input_dims)} -> {', '.join(str(list(s)) for s in deployed.output_dims)}"
-    show(
-        f"deployed {deployed.instance.name}: {network}:{chosen.tag} {shapes}, "
-        f"{manifest.iteration:,} iterations on {manifest.dataset.get('name')}"
-    )
+    name, manifest = deployed.instance.name, deployed.manifest
+    inputs, outputs = list(deployed.input_dims), deployed.output_dims
+    if as_json:
+        show_json({
+            "instance": name, "network": network, "tag": chosen.tag, "manifest": deployed.version,
+            "iteration": manifest.iteration, "dataset": manifest.dataset.get("name"),
+            "inputDims": inputs, "outputDims": outputs,
+        })  # fmt: skip
+        return
+    shapes = f"{inputs} -> {', '.join(str(list(shape)) for shape in outputs)}"
+    done = f"{manifest.iteration:,} iterations on {manifest.dataset.get('name')}"
+    show(f"deployed {name}: {network}:{chosen.tag} {shapes}, {done}")
 
 
 @cli.command()

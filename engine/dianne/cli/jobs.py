@@ -254,22 +254,26 @@ def _tail(path: Path, lines: int = 8, most: int = 16384) -> list[str]:
 
 @click.command()
 @takes("JOB")
-def watch(words: tuple[str, ...]) -> int:
+@_json
+def watch(words: tuple[str, ...], as_json: bool) -> int:
     """Follow a job until it ends; Ctrl-C leaves it running.
 
     \b
       dianne watch 3e29
     """
     (name,), _ = split(words, "JOB")
-    from dianne.cli.watch import follow
+    from dianne.cli.watch import follow, follow_points
 
     try:
-        ended = follow(_queue(), name)
+        ended = (follow_points if as_json else follow)(_queue(), name)
     except KeyboardInterrupt:
         say("the job goes on")
         return 0
-    say(f"{ended.id} {ended.status}")
-    if ended.status == "failed":
+    if as_json:
+        show_json(asdict(ended))
+    else:
+        say(f"{ended.id} {ended.status}")
+    if ended.status == "failed" and not as_json:
         _show_failure(ended)
     return 1 if ended.status in ("failed", "interrupted") else 0
 
@@ -277,12 +281,14 @@ def watch(words: tuple[str, ...]) -> int:
 @click.command()
 @takes("JOB")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
-def logs(words: tuple[str, ...], follow: bool) -> None:
+@_json
+def logs(words: tuple[str, ...], follow: bool, as_json: bool) -> None:
     """Print all that a submitted job printed.
 
     \b
       dianne logs 3e29 -f
     """
+    import json
     import time
 
     (name,), _ = split(words, "JOB")
@@ -291,7 +297,7 @@ def logs(words: tuple[str, ...], follow: bool) -> None:
         over = False
         while True:
             for line in file:
-                print(line, end="", flush=True)
+                print(json.dumps(line) if as_json else line, end="\n" if as_json else "", flush=True)
             if over or not follow:
                 return
             over = queue.get(name).over  # and what it printed until now is still to be read

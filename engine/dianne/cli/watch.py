@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dianne.cli.console import say, talk
+from dianne.cli.console import say, show_json, talk
 from dianne.jobs.entry import WAITING, Entry
 from dianne.jobs.queue import Queue
 from dianne.runtime import control
 
 _GLANCE = 0.2  # seconds between looks
 _LINE = 5.0  # seconds between plain lines
+
+
+def follow_points(queue: Queue, name: str) -> Entry:
+    """Print what is noted of a job, one JSON object a line, until it is over; returns it as it is then."""
+    number = 0
+    while True:
+        job = queue.get(name)  # before its points, so that none is noted behind the last look
+        for point in queue.progress(job.id, after=number):
+            number = point.number
+            show_json(asdict(point))
+        if job.over:
+            return job
+        time.sleep(_GLANCE)
 
 
 def follow(queue: Queue, name: str) -> Entry:
