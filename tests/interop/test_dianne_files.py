@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from handmade import brought_in, chain, id_of, module, put, weights
+from dianne_files import brought_in, chain, id_of, module, put, weights
 from zoo import results
 
 import dianne

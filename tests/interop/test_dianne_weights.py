@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from handmade import brought_in, chain, put, weights
+from dianne_files import brought_in, chain, put, weights
 from torch import Tensor
 from torch.nn import functional
 

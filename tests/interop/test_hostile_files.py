@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from handmade import chain, id_of, module, put, weights
+from dianne_files import chain, id_of, module, put, weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
