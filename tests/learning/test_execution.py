@@ -286,3 +286,70 @@ def test_compiled_networks_give_the_losses_of_others(workspace):
     compiled = learn(workspace, compile="always", watcher=watcher)
     assert watcher.told == []
     assert losses(compiled) == pytest.approx(losses(eager), rel=1e-5)
+
+
+# --------------------------------------------------------------------------------------------- planes last
+
+
+CONVOLUTIONS = """
+modules:
+  image: {type: Input, shape: [1, 8, 8]}
+  conv1: {type: Convolution, noOutputPlanes: 4, kernelWidth: 3, kernelHeight: 3, pad: true}
+  relu: {type: ReLU}
+  pool: {type: MaxPooling, width: 2, height: 2}
+  conv2: {type: Convolution, noOutputPlanes: 6, kernelWidth: 3, kernelHeight: 3}
+  full: {type: FullConvolution, noOutputPlanes: 3, kernelWidth: 2, kernelHeight: 2}
+  output: {type: Output}
+"""
+OWN = """
+from torch import nn
+
+
+class Flat(nn.Module):
+    def forward(self, x):
+        return x.view(len(x), -1)
+"""
+
+
+@pytest.fixture
+def convolutions(workspace, tmp_path):
+    def build(text: str = CONVOLUTIONS) -> nn.Module:
+        (tmp_path / "networks" / "Conv.yaml").write_text(text)
+        return workspace.describe("Conv").build(seed=1)
+
+    return build
+
+
+def test_convolutions_learn_with_planes_last_and_give_the_same(convolutions):
+    plain, placed = convolutions(), convolutions()
+    Execution().place(placed)
+    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    inside = []
+    placed.get_submodule("conv2").register_forward_hook(
+        lambda _module, _inputs, result: inside.append(result)
+    )
+    expected, found = plain(x), placed(x)
+    torch.testing.assert_close(found, expected)
+    assert inside[0].is_contiguous(memory_format=torch.channels_last)
+    assert found.is_contiguous()
+    expected.square().sum().backward()
+    found.square().sum().backward()
+    for own, other in zip(placed.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad)
+        assert own.is_contiguous()
+        assert own.grad.is_contiguous()
+
+
+def test_in_evaluation_planes_are_first_as_everywhere_else(convolutions):
+    plain, placed = convolutions().eval(), convolutions().eval()
+    Execution().place(placed)
+    x = torch.rand(5, 1, 8, 8)
+    assert torch.equal(placed(x), plain(x))
+
+
+def test_modules_of_a_user_see_planes_first(convolutions, tmp_path):
+    (tmp_path / "flat.py").write_text(OWN)
+    text = CONVOLUTIONS.replace("  output:", '  flat: {type: "flat:Flat"}\n  output:')
+    network = convolutions(text)
+    Execution().place(network)
+    assert network(torch.rand(5, 1, 8, 8)).shape == (5, 3 * 3 * 3)

@@ -155,6 +155,55 @@ def test_two_cells_in_a_row_equal_those_of_torch():
     torch.testing.assert_close(graph(x), layers(x)[0])
 
 
+def steps_of(graph: Graph, x: torch.Tensor) -> torch.Tensor:
+    state, results = graph.zero_state(len(x), x), []
+    for time in range(x.shape[1]):
+        result, state = graph.step(x[:, time], state=state)
+        results.append(result)
+    return torch.stack(results, dim=1)
+
+
+IN_BETWEEN = (
+    "wide: {type: Linear, output: 6}",
+    "image: {type: Reshape, shape: [1, 2, 3]}",
+    "flat: {type: Reshape, shape: [6]}",
+)
+
+
+@pytest.mark.parametrize("more", [(), IN_BETWEEN, ("drop: {type: Dropout, rate: 0.5}",)])
+def test_cells_one_after_the_other_equal_single_steps(more):
+    modules = (*more, "lstm: {type: LSTMCell, output: 4, repeat: 2}", "scores: {type: Linear, output: 2}")
+    graph = network(between("[3]", "first: {type: GRUCell, output: 5}", *modules)).build(seed=1).eval()
+    x = torch.rand(2, 5, 3)
+    torch.testing.assert_close(graph(x), steps_of(graph, x))
+
+
+def test_a_module_that_looks_at_the_whole_batch_sees_one_step_at_a_time():
+    cell = "cell: {type: GRUCell, output: 5}"
+    graph = network(between("[3]", cell, "even: {type: BatchNormalization}")).build(seed=1)
+    whole = graph(torch.rand(8, 5, 3))
+    assert whole.mean(0).abs().max() < 1e-5  # over the batch, at each of the 5 steps
+
+
+def test_modules_behind_the_cells_run_once_for_all_steps():
+    graph = network(between("[3]", "cell: {type: GRUCell, output: 5}", "scores: {type: Linear, output: 2}"))
+    built, seen = graph.build(seed=1), []
+    built.get_submodule("scores").register_forward_hook(
+        lambda _module, inputs, _: seen.append(inputs[0].shape)
+    )
+    built(torch.rand(8, 5, 3))
+    assert seen == [(40, 5)]
+
+
+def test_sequences_of_several_lengths_are_refused():
+    lines = ("x: {type: Input, shape: [3]}", "z: {type: Input, shape: [3]}")
+    both = ("both: {type: Concat, after: [x, z]}", "cell: {type: GRUCell, output: 5}", "y: {type: Output}")
+    graph = network("modules:\n" + "".join(f"  {line}\n" for line in lines + both)).build(seed=1)
+    with pytest.raises(ShapeError) as refused:
+        graph(torch.rand(2, 5, 3), torch.rand(2, 4, 3))
+    assert str(refused.value) == "Mine takes sequences of one length, got 5, 4 steps"
+
+
 def test_a_state_has_the_kind_of_numbers_of_the_samples(graph):
     x = torch.rand(2, 3, 3, dtype=torch.float64)
     assert graph.double()(x).dtype == torch.float64

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from dianne.errors import UsageError
 from dianne.learning.compiling import Compiling
+from dianne.learning.memory import kept_memory
+from dianne.network.catalog.convolution import Kernels
 from dianne.options import Options, PositiveInt
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -84,14 +86,15 @@ class Execution:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Threads and the precision of products, for as long as the job learns."""
+        """Threads, precision of products and freed memory, for as long as the job learns."""
         threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
         if self.options.threads:
             torch.set_num_threads(self.options.threads)
         if self.options.precision == "medium":
             torch.set_float32_matmul_precision("medium")
         try:
-            yield
+            with kept_memory():
+                yield
         finally:
             torch.set_num_threads(threads)
             torch.set_float32_matmul_precision(precision)
@@ -120,7 +123,7 @@ class Execution:
         """Move a network to the device, and let it compute as the options say."""
         if self.device.type != "cpu":
             move(network, self.device)
-        elif self.lower is None and self.compiling.mode == "never":
+        elif not put_planes_last(network) and self.lower is None and self.compiling.mode == "never":
             return  # it runs as it is
         stateful = getattr(network, "stateful", False)
         network.forward = self._wrapped(network.forward, self.compiling.choice(network.forward, stateful))
@@ -132,7 +135,7 @@ class Execution:
             if self.evaluating:
                 return moved(eager(*moved(values, self.device), **moved(more, self.device)), "cpu")
             if self.lower is None:
-                return chosen(*values, **more)
+                return moved(chosen(*values, **more), self.device)
             with torch.autocast(self.device.type, self.lower):
                 result = chosen(*values, **more)
             return moved(result, self.device, torch.float32)
@@ -153,10 +156,26 @@ def move(network: nn.Module, device: torch.device) -> None:
             values[name] = first[key]
 
 
+def put_planes_last(network: nn.Module) -> bool:
+    """Let a network's convolutions learn with planes last in memory; not beside a user's modules.
+
+    Those may take views that need planes first. Tells whether there are such convolutions.
+    """
+    modules = list(network.modules())
+    kernels = [module for module in modules if isinstance(module, Kernels)]
+    ours = all(type(module).__module__.startswith(("dianne.network.", "torch.nn.")) for module in modules)
+    for module in kernels if ours else ():
+        module.planes_last = True
+    return bool(kernels) and ours
+
+
 def moved(value: Any, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:
-    """Tensors, alone or in tuples and dicts, on a device; those of floats in a type, if one is given."""
+    """Tensors, alone or in tuples and dicts, on a device; those of floats in a type, if one is given.
+
+    They are contiguous, so that everybody can take views of them.
+    """
     if isinstance(value, Tensor):
-        return value.to(device, dtype if value.is_floating_point() else None)
+        return value.to(device, dtype if value.is_floating_point() else None).contiguous()
     if isinstance(value, tuple):
         return tuple(moved(part, device, dtype) for part in value)
     if isinstance(value, dict):

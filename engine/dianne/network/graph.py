@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dianne.errors import UsageError
-from dianne.network.catalog import pick
+from dianne.network.catalog import pick, samplewise
 
 Shape = tuple[int, ...]
 State = dict[str, Tensor]
@@ -111,6 +111,8 @@ class Graph(nn.Module):
                 port = ref.partition(".")[2]
                 if port or several:
                     add(ref, partial(_pick, module, port), (slots[whole],))
+        others = [step for position, (step, _, _) in enumerate(self._plan) if position not in self._inner]
+        self._by_module = not self.memories and all(_samplewise(step) for step in others)
         self._returned = [slots[key] for key in self.outputs]
         self._remembered = {key: slots[wires.after[key][0]] for key in self.memories}
         chained = self._returned == [self._slots - 1] and all(
@@ -180,9 +182,14 @@ class Graph(nn.Module):
         if not self.recurrent:
             values, after = self._run(sequences, state)
             return self._results(values), after
+        if len({sequence.shape[1] for sequence in sequences}) > 1:
+            found = ", ".join(str(sequence.shape[1]) for sequence in sequences)
+            raise ShapeError(f"{self.network} takes sequences of one length, got {found} steps")
+        if self._by_module:
+            return self._unroll_modules(sequences, state)
         steps: list[tuple[Tensor, ...]] = []
-        for time in range(sequences[0].shape[1]):
-            result, state = self.step(*(sequence[:, time] for sequence in sequences), state=state)
+        for samples in zip(*(sequence.unbind(1) for sequence in sequences), strict=True):
+            result, state = self.step(*samples, state=state)
             steps.append(result if isinstance(result, tuple) else (result,))
         results = tuple(torch.stack(values, dim=1) for values in zip(*steps, strict=True))
         return (results[0] if len(results) == 1 else results), state
@@ -207,12 +214,31 @@ class Graph(nn.Module):
             if key is None:
                 values[target] = module(*arguments)
                 continue
-            mine = f"{key}/"
-            inner = {name.removeprefix(mine): v for name, v in state.items() if name.startswith(mine)}
             run: Any = self._modules[key]
+            inner = _inside(key, state)
             values[target], inner = (run.step if self.recurrent else run.unroll)(*arguments, state=inner)
-            after |= {f"{key}/{name}": value for name, value in inner.items()}
+            after |= _outside(key, inner)
         return values, after
+
+    def _unroll_modules(self, sequences: tuple[Tensor, ...], state: State) -> tuple[Result, State]:
+        """Unroll one module after the other: all but those with a state see all steps as one batch."""
+        extent = sequences[0].shape[:2]
+        values: list[Any] = self._checked(tuple(sequence.flatten(0, 1) for sequence in sequences))
+        values.extend([values[0]] * (self._slots - len(values)))
+        after: State = {}
+        for position, (module, sources, target) in enumerate(self._plan):
+            arguments = [values[source] for source in sources]
+            key = self._inner.get(position)
+            if key is None:
+                values[target] = module(*arguments)
+                continue
+            run: Any = self._modules[key]
+            steps = (value.reshape(*extent, *value.shape[1:]) for value in arguments)
+            result, inner = run.unroll(*steps, state=_inside(key, state))
+            values[target] = _of_each(result, lambda value: value.flatten(0, 1))
+            after |= _outside(key, inner)
+        results = self._results(values)
+        return _of_each(results, lambda value: value.reshape(*extent, *value.shape[1:])), after
 
     def zero_state(self, batch: int, like: Tensor) -> State:
         """The state before a sequence: zeros, batch first, by name (`lstm1/h` for what is inside others)."""
@@ -243,6 +269,28 @@ class Graph(nn.Module):
         """Whether a sample differs only in its extent in time, which is free for layers over sequences."""
         layers = self.stateful and not self.recurrent
         return layers and sample.dim() == 1 + len(shape) > 2 and sample.shape[2:] == shape[1:]
+
+
+def _samplewise(step: Callable[..., Any]) -> bool:
+    """Whether a step of a plan gives the same for a sample whatever else is in the batch."""
+    if isinstance(step, Graph):
+        return all(_samplewise(inner) for inner, _, _ in step._plan)
+    return isinstance(step, partial) or (isinstance(step, nn.Module) and samplewise(step))
+
+
+def _inside(key: str, state: State) -> State:
+    """The part of a state that belongs to a module, under the module's own names."""
+    mine = f"{key}/"
+    return {name.removeprefix(mine): value for name, value in state.items() if name.startswith(mine)}
+
+
+def _outside(key: str, state: State) -> State:
+    """The way back from `_inside`."""
+    return {f"{key}/{name}": value for name, value in state.items()}
+
+
+def _of_each(result: Result, change: Callable[[Tensor], Tensor]) -> Result:
+    return tuple(change(value) for value in result) if isinstance(result, tuple) else change(result)
 
 
 def _pick(module: nn.Module, port: str, result: Any) -> Tensor:

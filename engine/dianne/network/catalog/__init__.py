@@ -18,6 +18,8 @@ All modules compute on batches: the first dimension of every tensor is the batch
 batch; shapes leave it out unless it is written.
 """
 
+from torch import nn
+
 from dianne.network.catalog import (
     activations,
     combine,
@@ -31,8 +33,14 @@ from dianne.network.catalog import (
 )
 from dianne.network.catalog.registry import MODULES, infer, inferable, joins, pick, port_names
 
-__all__ = ["FAMILIES", "MODULES", "infer", "inferable", "joins", "pick", "port_names"]
+__all__ = ["FAMILIES", "MODULES", "infer", "inferable", "joins", "pick", "port_names", "samplewise"]
 FAMILIES = (
     layers, convolution, pooling, shapes, activations, combine, regularization, sequences, variational,
 )  # fmt: skip
 """The files of the catalog, in the order in which they are told about; importing one registers its types."""
+_SAMPLEWISE = {family.__name__ for family in FAMILIES if family not in (regularization, variational)}
+
+
+def samplewise(module: nn.Module) -> bool:
+    """Whether a module treats each sample by itself and always alike: it knows no batch, and no chance."""
+    return type(module).__module__ in _SAMPLEWISE

@@ -5,6 +5,7 @@ A fork needs no module: any number of modules may say `after: a`.
 
 from __future__ import annotations
 
+from functools import reduce
 from math import prod
 
 import torch
@@ -38,7 +39,7 @@ class Accumulate(_Join):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Tensors of one shape -> that shape."""
-        return torch.stack(inputs).sum(0) if len(inputs) > 2 else sum(inputs[1:], inputs[0])
+        return reduce(torch.add, inputs)
 
 
 @MODULES.register("Average")
@@ -47,7 +48,7 @@ class Average(_Join):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Tensors of one shape -> that shape."""
-        return torch.stack(inputs).mean(0)
+        return reduce(torch.add, inputs) / len(inputs)
 
 
 @MODULES.register("Multiply")
@@ -56,7 +57,7 @@ class Multiply(_Join):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Tensors of one shape -> that shape."""
-        return torch.stack(inputs).prod(0)
+        return reduce(torch.mul, inputs)
 
 
 @MODULES.register("Concat")
@@ -129,7 +130,10 @@ class Split(nn.Module):
         if any(start >= end or end > size for start, end in zip(starts, ends, strict=True)):
             where = f"into {self.parts} parts" if self.parts else f"at {ends[:-1]}"
             raise ValueError(f"cannot cut {size} values {where}")
-        return tuple(input.narrow(self.dim, s, e - s) for s, e in zip(starts, ends, strict=True))
+        sizes = [end - start for start, end in zip(starts, ends, strict=True)]
+        if ends[-1] < size:
+            input = input.narrow(self.dim, 0, ends[-1])
+        return input.split_with_sizes(sizes, self.dim)  # its gradient is one tensor; that of views is many
 
 
 def _ends(split: str | int | list[int] | None) -> list[int]:
