@@ -145,12 +145,36 @@ class BinaryCrossEntropy(Criterion):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """(b, n) and (b, n) -> (b,); UsageError for values outside 0 to 1."""
-        try:
-            return functional.binary_cross_entropy(output, target, reduction="none").sum(1)
-        except RuntimeError:  # torch refuses values outside 0 to 1, and NaN among them
+        losses: Tensor = _Bernoulli.apply(output, target).sum(1)  # type: ignore[no-untyped-call]
+        if losses.device.type == "cpu" and not _between_0_and_1(losses, target):
             _refuse_outside("outputs", output, "end the network in a Sigmoid")
             _refuse_outside("targets", target, "choose a criterion for such values, as MSE")
-            return (output + target).sum(1)  # NaN, for the loop to see
+        return losses
+
+
+class _Bernoulli(torch.autograd.Function):
+    """The negative log likelihood of each value, as torch's own, whose logarithms are four times as slow."""
+
+    @staticmethod
+    def forward(context: Any, output: Tensor, target: Tensor) -> Tensor:
+        """Two tensors of one shape -> the same; NaN for outputs outside 0 to 1."""
+        context.save_for_backward(output, target)
+        one, zero = output.log().clamp_(min=-100), (-output).log1p_().clamp_(min=-100)
+        return zero.lerp_(one, target).neg_()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Of outputs, and of targets where somebody asks for it."""
+        output, target = context.saved_tensors
+        of_output = torch.ops.aten.binary_cross_entropy_backward(gradient, output, target, None, 0)
+        if not context.needs_input_grad[1]:
+            return of_output, None
+        return of_output, gradient * ((-output).log1p().clamp(min=-100) - output.log().clamp(min=-100))
+
+
+def _between_0_and_1(losses: Tensor, target: Tensor) -> bool:
+    low, high = target.detach().aminmax()
+    return not bool(losses.isnan().any()) and float(low) >= 0 and float(high) <= 1
 
 
 def _refuse_outside(what: str, values: Tensor, remedy: str) -> None:
