@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dianne.cli.commands import cli
 from dianne.cli.console import talk
+from dianne.compiler import put_off
 from dianne.errors import DianneError
 
 COMPLETE = "_DIANNE_COMPLETE"  # the variable by which click knows that a shell asks
@@ -19,6 +20,7 @@ def main() -> None:
     """Run a command, and exit with its code."""
     if COMPLETE in os.environ:
         from dianne.cli import complete  # noqa: F401  # registers the class for bash
+    put_off()
     sys.exit(run(sys.argv[1:]))
 
 

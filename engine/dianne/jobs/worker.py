@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dianne.compiler import put_off
 from dianne.errors import DianneError
 from dianne.jobs.ending import end, ending_of
 from dianne.jobs.entry import RUNNING, Entry
@@ -84,4 +85,5 @@ def _stopping(gently: bool) -> Iterator[Callable[[], str]]:
 
 
 if __name__ == "__main__":
+    put_off()
     sys.exit(main(sys.argv[1]))

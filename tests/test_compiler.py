@@ -1,0 +1,57 @@
+"""The compiler of torch stays away until something is compiled."""
+
+import subprocess
+import sys
+
+JOB = ["learn", "MLP", "Digits", "hidden=4", "tag=t", "maxIterations=2"]
+SCRIPT = """
+import sys
+from dianne.cli import main
+
+sys.argv = ["dianne", *{words}]
+try:
+    main()
+finally:
+    print("torch._dynamo.eval_frame" in sys.modules)
+"""
+COMPILING = """
+import inspect
+from dianne.compiler import put_off
+
+put_off()
+import torch
+import torch._dynamo
+
+early = torch._dynamo
+assert early.disable(len) is len
+assert inspect.getmodule(lambda: 1)  # looks at all modules
+assert not hasattr(early, "__wrapped__")
+network = torch.nn.Linear(2, 3)
+optimizer = torch.optim.Adam(network.parameters())
+network(torch.ones(4, 2)).sum().backward()
+optimizer.step()
+assert torch._dynamo is early
+compiled = torch.compile(network, backend="eager")
+torch.testing.assert_close(compiled(torch.ones(4, 2)), network(torch.ones(4, 2)))
+assert torch._dynamo is not early
+import torch._dynamo.config as config
+assert early.config is config
+assert early.disable is torch._dynamo.disable
+print("fine")
+"""
+
+
+def run(script: str, folder) -> str:
+    """The last line that a script prints in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()[-1]
+
+
+def test_a_job_that_compiles_nothing_does_not_load_it(tmp_path):
+    assert run(SCRIPT.format(words=JOB), tmp_path) == "False"
+
+
+def test_it_is_there_for_who_asks(tmp_path):
+    assert run(COMPILING, tmp_path) == "fine"
