@@ -12,15 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import report, start
+from benchmarks import report, scale, start
 from benchmarks.gate import Plan, Turns
 from benchmarks.peers import OURS
 from benchmarks.workloads import WORKLOADS
 
+OTHERS = {"start": start.measure, "size": scale.measure}
+
 
 def main() -> None:
     """Measure, print, and write."""
-    names = [word for word in sys.argv[1:] if "=" not in word] or [*WORKLOADS, "start"]
+    names = [word for word in sys.argv[1:] if "=" not in word] or [*WORKLOADS, *OTHERS]
     options = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     parts = [report.machine(int(options.get("threads", 2)), options.get("clock", "wall"))]
     os.environ["TQDM_DISABLE"] = "1"  # pythae's bars
@@ -33,8 +35,8 @@ def main() -> None:
 
 
 def _part(name: str, options: dict[str, str], folder: Path) -> str:
-    if name == "start":
-        return start.measure(folder)
+    if name in OTHERS:
+        return OTHERS[name](folder)
     workload = WORKLOADS[name]
     rounds, threads = int(options.get("rounds", 7)), int(options.get("threads", 2))
     plan = Plan(max(10, workload.chunk), rounds, workload.chunk, threads, options.get("clock") == "cpu")

@@ -74,6 +74,7 @@ class Options(BaseModel):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        defer_build=True,
         validate_default=False,
     )
 
