@@ -292,6 +292,11 @@ def test_several_inputs_take_their_shapes_in_the_order_of_ids(tmp_path: Path) ->
         f"{source}/modules.txt: does not say the shape of samples that come in at {names[first]}, "
         f"{names[second]}; give it, such as shapes=1,28,28;10, one for each input"
     )
+    with pytest.raises(DianneError) as refused:
+        dianne.Workspace(tmp_path / "workspace").import_(source, shape="2")
+    assert str(refused.value) == (
+        f"{source}/modules.txt: has 2 inputs ({names[first]}, {names[second]}), and 1 shape was given"
+    )
     dianne.Workspace(tmp_path / "workspace").import_(source, shapes="2;3")
     assert dianne.Workspace(tmp_path / "workspace").describe("Net").inputs == {
         names[first]: (2,),
