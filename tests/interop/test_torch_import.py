@@ -135,8 +135,8 @@ def test_an_order_that_a_file_does_not_keep_says_nothing(tmp_path: Path) -> None
          "that; leave it out"),
         ("w.pt", {"into": "MLP", "shape": "3"}, "shape= does not go with into=, whose network has all of "
          "that; leave it out"),
-        ("cut.pt", {"into": "MLP"}, "cut.pt: is cut off or no archive (File is not a zip file); get it "
-         "again"),
+        ("cut.pt", {"into": "MLP"}, "cut.pt: is cut off or no archive (File is not a zip file); delete "
+         "it, and get it again"),
         ("cut old.pt", {"into": "MLP"}, "cut old.pt: cannot be read as weights: it is cut off or spoilt"),
         ("list.pt", {"into": "MLP"}, "list.pt: holds no tensors by name; expected a model's state_dict(), as "
          "torch.save writes it"),
