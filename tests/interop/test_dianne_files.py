@@ -249,7 +249,16 @@ def test_a_zip_beside_a_network_that_cannot_be_read_is_passed_over(tmp_path: Pat
     put(tmp_path / "models" / "Net", chain(LINEAR))
     (tmp_path / "models" / "Broken.zip").write_bytes(b"PK\3\4 and nothing more")
     (arrived,) = dianne.Workspace(tmp_path / "workspace").import_(tmp_path / "models" / "Net")
-    assert arrived.notes == []
+    assert arrived.notes == ["Net: no weights came with it"]
+
+
+def test_a_network_without_weights_says_so_and_comes_in_once(tmp_path: Path) -> None:
+    source = put(tmp_path / "Net", chain(LINEAR))
+    workspace = dianne.Workspace(tmp_path / "workspace")
+    (arrived,) = workspace.import_(source)
+    assert (arrived.tags, arrived.notes) == ([], ["Net: no weights came with it"])
+    (again,) = workspace.import_(source)
+    assert (again.files, again.notes) == ([], [*arrived.notes, "Net is in this workspace already"])
 
 
 def test_ids_survive_learning(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def everything(folder: Path) -> set[Path]:
          "networks/"),
         ("Mine-t.dianne", {"shape": "3"}, "Mine-t.dianne: a package says the shapes of its samples; leave "
          "yours out"),
-        ("Mine-t.dianne", {"name": "../x"}, "'../x' cannot name a network here; give another with name="),
+        ("Mine-t.dianne", {"name": "../x"}, "'../x' cannot name a network here (up to 100 letters, digits, _ "
+         "and - can); give another with name="),
         ("Mine-t.dianne", {"into": "Mine"}, "Mine-t.dianne: is a package, and needs no into=; leave it out"),
     ],
 )  # fmt: skip
@@ -66,6 +67,12 @@ def test_what_does_not_leave_is_told_and_leaves_nothing(
         workspace.export("Mine", format, tag="t", out=out)
     assert str(refused.value) == message
     assert everything(tmp_path) == before
+
+
+def test_several_networks_do_not_leave_at_once(workspace: dianne.Workspace) -> None:
+    with pytest.raises(DianneError) as refused:
+        workspace.export("Mine,Mine", "torch", tag="t")
+    assert str(refused.value) == "'Mine,Mine' names several networks; each leaves by itself"
 
 
 def test_a_network_whose_weights_cannot_be_stored_is_not_written(

@@ -85,6 +85,8 @@ def _network(home: Place, places: Places, options: ImportOptions) -> Incoming:
     for tag, missing in reader.missing.items():
         if missing:
             notes.append(f"{name}:{tag}: no weights for {', '.join(missing)}; they start at random")
+    if network.weights and not by_tag:
+        notes.append(f"{name}: no weights came with it")
     kept = Original(
         modules={found.names[id_]: id_ for id_ in found.names},
         vectors={id_: tensors_of(vector) for id_, vector in found.vectors.items()},

@@ -120,6 +120,8 @@ def _write(
 ) -> Path:
     """Write a stored network to a path that is not there yet: whole, or not at all."""
     path = Path(chosen.out or f"{network}-{chosen.tag}{ending}".replace("/", "-"))
+    if "," in network:
+        raise UsageError(f"'{network}' names several networks; each leaves by itself")
     if path.suffix != ending != "":
         raise UsageError(f"out={chosen.out}: the name of such a file ends in {ending}")
     if path.exists():
@@ -258,7 +260,8 @@ def _check(folder: Folder, incoming: Incoming) -> Arrived:
             incoming.notes.append(f"{incoming.name}:{tag}: not all values are finite in {', '.join(spoilt)}")
     for name, text in incoming.files.items():
         if not _NAME.fullmatch(name):
-            raise UsageError(f"{name!r} cannot name a network here; give another with name=")
+            allowed = "up to 100 letters, digits, _ and -"
+            raise UsageError(f"{name!r} cannot name a network here ({allowed} can); give another with name=")
         own = folder.root / "networks" / f"{name}.yaml"
         there = folder.files("networks").get(name)
         if there and there.read_text(encoding="utf-8") == text:
@@ -269,6 +272,8 @@ def _check(folder: Folder, incoming: Incoming) -> Arrived:
         if there:
             incoming.notes.append(f"{name} hides the network of that name that ships")
         files.append(own)
+    if not files and not incoming.weights:
+        incoming.notes.append(f"{incoming.name} is in this workspace already")
     return Arrived(incoming.name, list(incoming.weights), files, incoming.notes)
 
 
