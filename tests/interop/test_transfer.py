@@ -33,8 +33,8 @@ def everything(folder: Path) -> set[Path]:
          "networks/"),
         ("Mine-t.dianne", {"shape": "3"}, "Mine-t.dianne: a package says the shapes of its samples; leave "
          "yours out"),
-        ("Mine-t.dianne", {"name": "../x"}, "'../x' cannot name a network here (up to 100 letters, digits, _ "
-         "and - can); give another with name="),
+        ("Mine-t.dianne", {"name": "../x"}, "'../x' cannot name a network here (up to 100 letters, digits "
+         "and _ can, and - inside); give another with name="),
         ("Mine-t.dianne", {"into": "Mine"}, "Mine-t.dianne: is a package, and needs no into=; leave it out"),
     ],
 )  # fmt: skip

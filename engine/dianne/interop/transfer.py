@@ -234,7 +234,7 @@ def kind_of(path: Path) -> str:
         if path.is_file():
             with path.open("rb") as file:
                 head = file.read(64)
-        elif address := re.fullmatch(r"(\w+):/(.+)", path.as_posix()):
+        elif address := re.fullmatch(r"(\w{2,}):/(.+)", path.as_posix()):
             way = "`dianne pull` fetches it" if address[1] in ("hf", "s3") else "fetch the file first"
             raise UsageError(f"{address[1]}://{address[2]}: an address cannot be imported; {way}")
         elif not path.is_dir():
@@ -260,8 +260,8 @@ def _check(folder: Folder, incoming: Incoming) -> Arrived:
             incoming.notes.append(f"{incoming.name}:{tag}: not all values are finite in {', '.join(spoilt)}")
     for name, text in incoming.files.items():
         if not _NAME.fullmatch(name):
-            allowed = "up to 100 letters, digits, _ and -"
-            raise UsageError(f"{name!r} cannot name a network here ({allowed} can); give another with name=")
+            allowed = "up to 100 letters, digits and _ can, and - inside"
+            raise UsageError(f"{name!r} cannot name a network here ({allowed}); give another with name=")
         own = folder.root / "networks" / f"{name}.yaml"
         there = folder.files("networks").get(name)
         if there and there.read_text(encoding="utf-8") == text:

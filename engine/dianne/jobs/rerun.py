@@ -91,12 +91,10 @@ def run(again: Rerun, watcher: LearnWatcher, stop: Callable[[], str] = lambda: "
         return again
     store = Store(again.job.folder.models)
     suffix = "".join(again.tag.partition("~")[0].partition("@")[1:])
+    made_at = again.manifest.job["id"], again.manifest.iteration
     for name in again.result.networks:
         then = again.manifest if name == again.network else _found(store, name, again.tag)
-        if then and (then.job.get("id"), then.iteration) == (
-            again.manifest.job["id"],
-            again.manifest.iteration,
-        ):
+        if then and (then.job.get("id"), then.iteration) == made_at:
             tag = again.job.tag + suffix
             now = store.manifest(name, tag if store.has(name, tag) else again.job.tag)
             again.same[name] = now.blob == then.blob
