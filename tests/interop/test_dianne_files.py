@@ -249,7 +249,16 @@ def test_a_zip_beside_a_network_that_cannot_be_read_is_passed_over(tmp_path: Pat
     put(tmp_path / "models" / "Net", chain(LINEAR))
     (tmp_path / "models" / "Broken.zip").write_bytes(b"PK\3\4 and nothing more")
     (arrived,) = dianne.Workspace(tmp_path / "workspace").import_(tmp_path / "models" / "Net")
-    assert arrived.notes == []
+    assert arrived.notes == ["Net: no weights came with it"]
+
+
+def test_a_network_without_weights_says_so_and_comes_in_once(tmp_path: Path) -> None:
+    source = put(tmp_path / "Net", chain(LINEAR))
+    workspace = dianne.Workspace(tmp_path / "workspace")
+    (arrived,) = workspace.import_(source)
+    assert (arrived.tags, arrived.notes) == ([], ["Net: no weights came with it"])
+    (again,) = workspace.import_(source)
+    assert (again.files, again.notes) == ([], [*arrived.notes, "Net is in this workspace already"])
 
 
 def test_ids_survive_learning(tmp_path: Path) -> None:
@@ -291,6 +300,11 @@ def test_several_inputs_take_their_shapes_in_the_order_of_ids(tmp_path: Path) ->
     assert str(refused.value) == (
         f"{source}/modules.txt: does not say the shape of samples that come in at {names[first]}, "
         f"{names[second]}; give it, such as shapes=1,28,28;10, one for each input"
+    )
+    with pytest.raises(DianneError) as refused:
+        dianne.Workspace(tmp_path / "workspace").import_(source, shape="2")
+    assert str(refused.value) == (
+        f"{source}/modules.txt: has 2 inputs ({names[first]}, {names[second]}), and 1 shape was given"
     )
     dianne.Workspace(tmp_path / "workspace").import_(source, shapes="2;3")
     assert dianne.Workspace(tmp_path / "workspace").describe("Net").inputs == {

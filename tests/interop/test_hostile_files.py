@@ -135,7 +135,8 @@ def test_a_composite_in_itself_is_refused(tmp_path: Path) -> None:
 def test_a_network_named_like_a_path_is_refused(tmp_path: Path) -> None:
     path = put(tmp_path / "s", chain(("ReLU", {})), "../../evil")
     assert refused(tmp_path, path, shape="2") == (
-        "'_/_/evil' cannot name a network here; give another with name="
+        "'_/_/evil' cannot name a network here (up to 100 letters, digits and _ can, and - inside); give "
+        "another with name="
     )
 
 

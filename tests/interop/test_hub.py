@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,17 +50,27 @@ def test_a_hub_that_refuses_is_told_in_a_line(
     stored(tmp_path, network(tmp_path, "Linear"))
     with pytest.raises(DianneError) as refused:
         pull(Folder(tmp_path), "hf://user/nothing", {})
-    assert str(refused.value).startswith("the hub cannot be used: 404 Client Error.")
+    address = os.environ["HF_ENDPOINT"]
+    assert str(refused.value) == (
+        f"hf://user/nothing: there is no such repository on {address}, or you may not see it"
+    )
     hub.repositories["user/other"] = {"README.md": b""}
     with pytest.raises(DianneError) as refused:
         pull(Folder(tmp_path), "hf://user/other", {})
     assert str(refused.value) == "hf://user/other: expected one file that ends in .dianne, found none"
-    for address in ("hf://user", "hf://a/b/c", "hf://../x"):
+    for wrong in ("hf://user", "hf://a/b/c", "hf://../x"):
         with pytest.raises(DianneError, match="is no repository of a hub; write USER/NAME"):
-            pull(Folder(tmp_path), address, {})
+            pull(Folder(tmp_path), wrong, {})
     monkeypatch.setenv("HF_TOKEN", "bad")
-    with pytest.raises(DianneError, match="the hub cannot be used: "):
+    with pytest.raises(DianneError) as refused:
         publish(Folder(tmp_path), "Mine", {"tag": "t", "repo": "user/mine"})
+    assert str(refused.value) == (
+        f"the hub {address} cannot be used: it wants to know who you are; log in with: hf auth login"
+    )
+    monkeypatch.setenv("HF_ENDPOINT", "nonsense")
+    with pytest.raises(DianneError) as refused:
+        pull(Folder(tmp_path), "hf://user/mine", {})
+    assert str(refused.value).startswith("the hub nonsense cannot be used: ")
 
 
 def test_what_is_pulled_is_not_trusted(tmp_path: Path, hub: type[Hub]) -> None:

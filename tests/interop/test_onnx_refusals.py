@@ -124,10 +124,45 @@ def test_inputs_of_unknown_shape_are_named_and_can_be_said(tmp_path):
     made = model(node("Conv", "x k", "y"), x=["n", 2, "height", None], weights={"k": values(4, 2, 3, 3)})
     assert refusal(tmp_path, made) == (
         "net.onnx: 1 problem\n  input 'x': the extent of height, dimension 3 is not known; "
-        "give shape=, that of one sample"
+        "give the shape of a sample, such as shape=1,28,28"
+    )
+    assert refusal(tmp_path, made, shape="3,6,7") == (
+        "net.onnx: 1 problem\n  input 'x': takes samples of [2, height, dimension 3], not of [3, 6, 7]"
     )
     (arrived,) = dianne.Workspace(tmp_path).import_(tmp_path / "net.onnx", shape="2,6,7")
     assert arrived.notes[0].startswith("differs by ")
+
+
+def test_several_inputs_of_unknown_shape_take_theirs_in_order(tmp_path):
+    made = model(
+        node("Concat", "state action", "y", axis=1),
+        x={"state": ["n", "s"], "action": ["n", "a"], "x": ["n", 3]},
+    )
+    assert refusal(tmp_path, made) == (
+        "net.onnx: 2 problems\n"
+        "  input 'state': the extent of s is not known; give the shape of a sample, such as "
+        "shapes=1,28,28;10, one for each input\n"
+        "  input 'action': the extent of a is not known; give the shape of a sample, such as "
+        "shapes=1,28,28;10, one for each input"
+    )
+    assert refusal(tmp_path, made, shape="20") == (
+        "net.onnx: has 3 inputs (state, action, x), and 1 shape was given"
+    )
+    assert refusal(tmp_path, made, shapes="20;7;4") == (
+        "net.onnx: 1 problem\n  input 'x': takes samples of [3], not of [4]"
+    )
+    (arrived,) = dianne.Workspace(tmp_path).import_(tmp_path / "net.onnx", shapes="20;7;3")
+    assert arrived.notes[0].startswith("differs by ")
+    described = dianne.Workspace(tmp_path).describe("Net")
+    assert described.inputs == {"state": (20,), "action": (7,), "x": (3,)}
+
+
+def test_a_shape_that_a_file_contradicts_is_refused(tmp_path):
+    made = model(node("Relu", "x", "y"))
+    assert refusal(tmp_path, made, shape="4") == (
+        "net.onnx: 1 problem\n  input 'x': takes samples of [3], not of [4]"
+    )
+    assert refusal(tmp_path, made, shapes="3;4") == "net.onnx: has 1 input (x), and 2 shapes were given"
 
 
 @pytest.mark.parametrize(

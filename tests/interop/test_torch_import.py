@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -128,13 +129,26 @@ def test_an_order_that_a_file_does_not_keep_says_nothing(tmp_path: Path) -> None
          "you mean 'MLP'?"),
         ("w.pt", {"into": "MLP", "hiden": 3}, "import: 1 problem\n  option 'hiden': nothing here reads "
          "'hiden'; did you mean 'hidden'?"),
-        ("w.pt", {"hidden": 3}, "import: 1 problem\n  option 'hidden': nothing here reads 'hidden'"),
-        ("cut.pt", {"into": "MLP"}, "cut.pt: is cut off or no archive (File is not a zip file); delete it"),
-        ("list.pt", {"into": "MLP"}, "list.pt: holds no tensors by name"),
-        ("object.pt", {"into": "MLP"}, "object.pt: cannot be read as weights: it holds more than tensors"),
-        ("cut.safetensors", {"into": "MLP"}, "cut.safetensors: cannot be read as weights: "),
+        ("w.pt", {"hidden": 3}, "import: 1 problem\n  option 'hidden': nothing here reads 'hidden'; options: "
+         "into, name, shape, shapes, tag"),
+        ("w.pt", {"into": "MLP", "name": "Mine"}, "name= does not go with into=, whose network has all of "
+         "that; leave it out"),
+        ("w.pt", {"into": "MLP", "shape": "3"}, "shape= does not go with into=, whose network has all of "
+         "that; leave it out"),
+        ("cut.pt", {"into": "MLP"}, "cut.pt: is cut off or no archive (File is not a zip file); delete "
+         "it, and get it again"),
+        ("cut old.pt", {"into": "MLP"}, "cut old.pt: cannot be read as weights: it is cut off or spoilt"),
+        ("list.pt", {"into": "MLP"}, "list.pt: holds no tensors by name; expected a model's state_dict(), as "
+         "torch.save writes it"),
+        ("object.pt", {"into": "MLP"}, "object.pt: cannot be read as weights: it holds more than tensors; "
+         "expected a model's state_dict(), as torch.save writes it"),
+        ("script.pt", {"into": "MLP"}, "script.pt: holds a program of TorchScript; expected a model's "
+         "state_dict(), as torch.save writes it"),
+        ("cut.safetensors", {"into": "MLP"}, "cut.safetensors: cannot be read as weights: it is cut off or "
+         "spoilt"),
         ("net.json", {"into": "MLP"}, "net.json: is a network of DIANNE, and needs no into=; leave it out"),
-        ("text", {"into": "MLP"}, "text: is nothing that can be imported; known are: "),
+        ("text", {"into": "MLP"}, "text: is nothing that can be imported; known are: a network of DIANNE, a "
+         "package, an ONNX file, weights of torch"),
     ],
 )  # fmt: skip
 def test_what_cannot_come_in_is_refused(
@@ -144,16 +158,30 @@ def test_what_cannot_come_in_is_refused(
     state = peer().state_dict()
     torch.save(state, "w.pt")
     Path("cut.pt").write_bytes(Path("w.pt").read_bytes()[:-100])
+    torch.save(state, "old.pt", _use_new_zipfile_serialization=False)
+    Path("cut old.pt").write_bytes(Path("old.pt").read_bytes()[:3000])
     torch.save([1, 2], "list.pt")
     torch.save(peer(), "object.pt")
+    with zipfile.ZipFile("script.pt", "w") as script:
+        for inside in ("data.pkl", "code/__torch__.py", "constants.pkl"):
+            script.writestr(f"script/{inside}", "")
     safetensors.torch.save_file(state, "whole.safetensors")
     Path("cut.safetensors").write_bytes(Path("whole.safetensors").read_bytes()[:-100])
     Path("net.json").write_text("{}")
     Path("text").write_text("nothing")
     with pytest.raises(DianneError) as refused:
         dianne.Workspace(tmp_path / "w").import_(name, **options)
-    assert str(refused.value).startswith(message)
+    assert str(refused.value) == message
     assert not (tmp_path / "w").exists()
+
+
+def test_weights_that_are_not_finite_are_told(tmp_path: Path) -> None:
+    state = peer().state_dict()
+    state["3.bias"][2] = torch.nan
+    torch.save(state, tmp_path / "w.pt")
+    workspace = dianne.Workspace(tmp_path / "w")
+    (arrived,) = workspace.import_(tmp_path / "w.pt", into="MLP", hidden=8)
+    assert arrived.notes == ["MLP:imported: not all values are finite in scores.bias"]
 
 
 def test_the_mapping_is_shown_before_it_is_applied(tmp_path: Path) -> None:

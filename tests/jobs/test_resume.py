@@ -358,9 +358,16 @@ def test_a_tag_can_be_made_again(workspace):
     workspace.learn("Classifier", "Small", **{**SHORT, "tag": "first"})
     workspace.learn("Classifier", "Small", **SHORT, initTag="first", storeInterval=5, ema=0.9)
     workspace.learn("Classifier", "Small", **{**SHORT, "tag": "first", "seed": 8})  # moves on
-    for tag in ("t", "t@17", "t@ema"):
+    identifier = workspace.store.resolve("Classifier", "t")[:8]
+    for tag, new in {
+        identifier: f"rerun-{identifier}",
+        "first~1": "rerun-first",
+        "t": "rerun-t",
+        "t@17": "rerun-t",
+        "t@ema": "rerun-t",
+    }.items():
         again = workspace.rerun(f"Classifier:{tag}")
-        assert (again.same, again.reasons, again.job.tag) == ({"Classifier": True}, [], "rerun-t")
+        assert (again.same, again.reasons, again.job.tag) == ({"Classifier": True}, [], new)
     assert again.iterations == 12
     assert workspace.store.manifest("Classifier", "rerun-t").iteration == 24
     assert refused(workspace, again.job.identifier).startswith(f"the job {again.job.identifier} is finished")

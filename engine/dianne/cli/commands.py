@@ -185,6 +185,7 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
     from dianne.cli.progress import Screen
     from dianne.cli.results import show_results
     from dianne.runtime import forward as forwarding
+    from dianne.runtime.deployments import names
     from dianne.runtime.instances import Instance, find, load
 
     given = {key: Given(value, TYPED) for key, value in options.items()}
@@ -198,6 +199,8 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
         if chosen.tag:
             raise UsageError(f"tag={chosen.tag}: a package has one tag; leave it out")
         network = opened(Path(name))
+    elif Path(name).is_file() and not chosen.tag and name not in names(here()):
+        raise UsageError(f"{name}: is no package; `dianne import {name}` brings in what it holds")
     else:
         instance = Instance(name, name, chosen.tag) if chosen.tag else find(here(), name)
         network = load(here(), instance)

@@ -9,24 +9,28 @@ import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.words import here, split, takes
+from dianne.errors import UsageError
 
 if TYPE_CHECKING:
     from dianne.interop.transfer import Arrived
 
+_FORMATS = "dianne, torch, pt2, safetensors or onnx"
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.command("export")
 @takes("NETWORK tag=TAG [out=PATH]")
-@click.option("--format", "format_", required=True, help="dianne, torch, pt2, safetensors or onnx.")
+@click.option("--format", "format_", help=f"{_FORMATS}.")
 @_json
-def export(words: tuple[str, ...], format_: str, as_json: bool) -> None:
+def export(words: tuple[str, ...], format_: str | None, as_json: bool) -> None:
     """Write a stored network in the format of another program.
 
     \b
       dianne export Decoder tag=vae --format onnx out=decoder.onnx
     """
     (network,), options = split(words, "NETWORK")
+    if not format_:
+        raise UsageError(f"--format is missing: {_FORMATS}")
     from dianne.interop import transfer
 
     path = transfer.export(here(), network, format_, options, say)

@@ -93,7 +93,7 @@ def located(path: Path) -> Iterator[None]:
 
 
 def _cut(path: Path, reason: str) -> DataError:
-    return DataError(f"{display(path)}: is cut off or no archive ({reason}); delete it")
+    return DataError(f"{display(path)}: is cut off or no archive ({reason}); delete it, and get it again")
 
 
 def _in_zip(file: BinaryIO, limit: _Limit, wanted: Callable[[str], bool]) -> Members:

@@ -76,9 +76,8 @@ def _network(home: Place, places: Places, options: ImportOptions) -> Incoming:
     name = options.name or re.sub(r"[ .]+", "_", structure.name or home.name)
     converter = Converter(places.searched)
     found = converter.network(structure, name)
-    given = options.shapes or ([options.shape] if options.shape else [])
     notes = list(dict.fromkeys(converter.notes))
-    shapes = input_shapes(converter, structure, found, given)
+    shapes = input_shapes(converter, structure, found, options)
     found = converter.network(structure, name, shapes)
     network = _resolved(found, converter.files, source)
     reader = _Weights(found, network, places.searched, source)
@@ -86,6 +85,8 @@ def _network(home: Place, places: Places, options: ImportOptions) -> Incoming:
     for tag, missing in reader.missing.items():
         if missing:
             notes.append(f"{name}:{tag}: no weights for {', '.join(missing)}; they start at random")
+    if network.weights and not by_tag:
+        notes.append(f"{name}: no weights came with it")
     kept = Original(
         modules={found.names[id_]: id_ for id_ in found.names},
         vectors={id_: tensors_of(vector) for id_, vector in found.vectors.items()},

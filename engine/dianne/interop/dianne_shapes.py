@@ -12,6 +12,7 @@ from dianne.interop.dianne_convert import Converted, Converter
 from dianne.interop.dianne_text import Module, Structure
 from dianne.interop.dianne_types import kind_of
 from dianne.interop.dianne_wires import targets
+from dianne.interop.formats import ImportOptions, shape_option
 from dianne.network.file import read_document
 from dianne.network.library import Library
 from dianne.network.resolve import resolve
@@ -28,7 +29,7 @@ _BLOCKS = ("Residual", "Residual_b", "ConvLayer", "Inception_v1", "Inception_v2"
 
 
 def input_shapes(
-    converter: Converter, structure: Structure, found: Converted, given: Sequence[Shape]
+    converter: Converter, structure: Structure, found: Converted, options: ImportOptions
 ) -> dict[str, Shape]:
     """Shapes of samples by the ids of inputs.
 
@@ -36,19 +37,15 @@ def input_shapes(
         converter: knows the composites.
         structure: the network.
         found: the network as it is written here, without shapes.
-        given: what the user said, in the order of inputs; empty for nothing.
+        options: what the user said.
 
     Raises:
         UsageError: the file does not tell, or the user has named more or fewer.
     """
     modules = {module.id: module for module in structure.modules}
+    given = options.given_shapes(structure.source, [found.names[id_] for id_ in found.inputs])
     if given:
-        if len(given) != len(found.inputs):
-            names = ", ".join(found.names[id_] for id_ in found.inputs)
-            raise UsageError(
-                f"{structure.source}: has {len(found.inputs)} inputs ({names}), not {len(given)}"
-            )
-        return dict(zip(found.inputs, given, strict=True))
+        return {id_: given[found.names[id_]] for id_ in found.inputs}
     shapes = {}
     unknown = []
     for id_ in found.inputs:
@@ -58,10 +55,9 @@ def input_shapes(
         else:
             unknown.append(found.names[id_])
     if unknown:
-        remedy = "shape=1,28,28" if len(found.inputs) == 1 else "shapes=1,28,28;10, one for each input"
         raise UsageError(
             f"{structure.source}: does not say the shape of samples that come in at {', '.join(unknown)}; "
-            f"give it, such as {remedy}"
+            f"give it, such as {shape_option(len(found.inputs))}"
         )
     return shapes
 

@@ -5,7 +5,7 @@ What comes in is recognised by its content, in the order of registration.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 from torch import Tensor
 
+from dianne.errors import UsageError
 from dianne.network.graph import Graph
 from dianne.network.network import Network
 from dianne.options import Options, PositiveInt
@@ -43,6 +44,28 @@ class ImportOptions(Options):
     """Of one sample, such as 1,28,28, for files that do not say it."""
     shapes: Annotated[list[list[PositiveInt]] | None, BeforeValidator(_several)] = None
     """The same for several inputs, in their order: 1,28,28;10."""
+
+    def given_shapes(self, source: str, inputs: Sequence[str]) -> dict[str, list[int]]:
+        """The shapes that the user has said, by input; empty for nothing.
+
+        Args:
+            source: the file, for messages.
+            inputs: their names, in order.
+
+        Raises:
+            UsageError: there are more or fewer shapes than inputs.
+        """
+        given = [*(self.shapes or []), *([self.shape] if self.shape else [])]
+        if given and len(given) != len(inputs):
+            has = "1 input" if len(inputs) == 1 else f"{len(inputs)} inputs"
+            were = "1 shape was" if len(given) == 1 else f"{len(given)} shapes were"
+            raise UsageError(f"{source}: has {has} ({', '.join(inputs)}), and {were} given")
+        return dict(zip(inputs, given, strict=False))
+
+
+def shape_option(inputs: int) -> str:
+    """What a user gives for a file that leaves the shapes of samples open."""
+    return "shape=1,28,28" if inputs == 1 else "shapes=1,28,28;10, one for each input"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def publish(folder: Folder, network: str, options: Mapping[str, Any]) -> str:
     chosen: PublishOptions = transfer.bound("publish", PublishOptions, options)
     repository = _checked(chosen.repo)
     manifest = Store(folder.models).manifest(network, chosen.tag)
-    with tempfile.TemporaryDirectory() as scratch, _talking() as api:
+    with tempfile.TemporaryDirectory() as scratch, _talking(repository) as api:
         file = f"{network}-{chosen.tag}{ENDING}".replace("/", "-")
         transfer.pack(folder, network, {"tag": chosen.tag, "out": str(Path(scratch) / file)})
         card_ = card(manifest, chosen.tag, repository, file)
@@ -75,7 +75,7 @@ def pull(folder: Folder, address: str, options: Mapping[str, Any]) -> list[trans
     """
     repository = _checked(address.removeprefix(SCHEME))
     with tempfile.TemporaryDirectory() as scratch:
-        with _talking() as api:
+        with _talking(repository) as api:
             listed = api.list_repo_files(repository)
             files = [name for name in listed if name.endswith(ENDING) and "/" not in name]
             if len(files) != 1:
@@ -92,11 +92,11 @@ def _checked(repository: str) -> str:
 
 
 @contextmanager
-def _talking() -> Iterator[HfApi]:
-    """The hub; what it refuses is raised as DianneError."""
+def _talking(repository: str) -> Iterator[HfApi]:
+    """The hub, asked about a repository; what it refuses is raised as DianneError."""
     try:
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+        from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, RepositoryNotFoundError
         from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError:
         raise UsageError(
@@ -105,13 +105,20 @@ def _talking() -> Iterator[HfApi]:
     disable_progress_bars()
     # The base of all errors of its HTTP library, whichever that is.
     of_http: type[Exception] = HfHubHTTPError.__bases__[0]
+    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
     try:
-        yield HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    except LocalTokenNotFoundError as error:
-        raise DianneError("the hub wants to know who you are; log in with: hf auth login") from error
-    except (HfHubHTTPError, of_http) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise DianneError(f"the hub cannot be used: {reason}") from error
+        yield api
+    except RepositoryNotFoundError as error:
+        raise DianneError(
+            f"{SCHEME}{repository}: there is no such repository on {api.endpoint}, or you may not see it"
+        ) from error
+    except (LocalTokenNotFoundError, HfHubHTTPError, of_http) as error:
+        code = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, LocalTokenNotFoundError) or code == 401:
+            reason = "it wants to know who you are; log in with: hf auth login"
+        else:
+            reason = str(error).strip().split("\n")[0]
+        raise DianneError(f"the hub {api.endpoint} cannot be used: {reason}") from error
 
 
 def card(manifest: Manifest, tag: str, repository: str, file: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dianne.document import display
-from dianne.errors import DianneError
+from dianne.errors import DianneError, UsageError
 from dianne.interop import package
 from dianne.interop.formats import ImportOptions, Incoming, imports
 from dianne.network.graph import ShapeError
@@ -16,6 +16,8 @@ _KEPT = ("overrides", "iteration", "loss", "metrics")
 @imports("a package", package.is_package)
 def read(path: Path, options: ImportOptions) -> list[Incoming]:
     """The network in a package, under its own name and tag unless others are wanted; raises DianneError."""
+    if options.shape or options.shapes:
+        raise UsageError(f"{display(path)}: a package says the shapes of its samples; leave yours out")
     found = package.read(path)
     if options.name:
         found = package.renamed(found, options.name)

@@ -26,6 +26,7 @@ KIND = "weights of torch"
 _PREFIXES = ("module.", "model.", "_orig_mod.", "network.")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PARTS = ("weight", "bias", "running_mean", "running_var")  # in the order of torch's layers
+_STATES = "expected a model's state_dict(), as torch.save writes it"
 _LONGEST = 100_000_000  # bytes of the head of a safetensors file, as its library has it
 
 
@@ -37,6 +38,13 @@ class Match:
     source: str
     shape: tuple[int, ...]
     by: str
+
+
+# What a spoilt file ends in, deep in the libraries that read it.
+_SPOILT = (
+    SafetensorError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError, KeyError, TypeError,
+    AttributeError, IndexError,
+)  # fmt: skip
 
 
 def _is_weights(path: Path, head: bytes) -> bool:
@@ -100,30 +108,31 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], bool]:
     A pickle in it may hold tensors and plain values, and nothing is called. A safetensors file does not keep
     the order, but numbers in names (those of a Sequential) tell it.
     """
+    with path.open("rb") as file:
+        head = file.read(9)
+    if is_zip(head) and any("/code/" in name for name in names_in(path)):
+        raise DataError(f"{display(path)}: holds a program of TorchScript; {_STATES}")
     try:
-        with path.open("rb") as file:
-            head = file.read(9)
         if head[8:9] == b"{":
             found: Any = safetensors.torch.load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile) as error:
-        reason = "it holds more than tensors" if isinstance(error, pickle.UnpicklingError) else str(error)
+    except pickle.UnpicklingError as error:
+        reason = f"it holds more than tensors; {_STATES}"
         raise DataError(f"{display(path)}: cannot be read as weights: {reason}") from error
-    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except _SPOILT as error:
         raise DataError(f"{display(path)}: cannot be read as weights: it is cut off or spoilt") from error
     for key in _WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
-    if not isinstance(found, Mapping):
-        raise DataError(f"{display(path)}: holds no tensors by name")
-    kept = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    entries = found if isinstance(found, Mapping) else {}
+    kept = {str(name): value for name, value in entries.items() if isinstance(value, Tensor)}
     kept = {name: value for name, value in kept.items() if not name.endswith("num_batches_tracked")}
     for prefix in _PREFIXES:
         if kept and all(name.startswith(prefix) for name in kept):
             kept = {name.removeprefix(prefix): value for name, value in kept.items()}
     if not kept:
-        raise DataError(f"{display(path)}: holds no tensors by name")
+        raise DataError(f"{display(path)}: holds no tensors by name; {_STATES}")
     numbered = all(re.fullmatch(r"(\d+\.)+\w+", name) for name in kept)
     if numbered:
         kept = dict(sorted(kept.items(), key=lambda item: _place(item[0])))

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -106,8 +107,6 @@ def export(
 def pack(folder: Folder, network: str, options: Mapping[str, Any]) -> Path:
     """Write a package, which `import_` and `dianne forward` read; arguments and errors as `export`."""
     chosen: ExportOptions = bound("pack", ExportOptions, options)
-    if chosen.out and not chosen.out.endswith(package.ENDING):
-        raise UsageError(f"out={chosen.out}: the name of a package ends in {package.ENDING}")
     return _write(folder, network, chosen, package.ENDING, partial(package.write, folder))
 
 
@@ -121,6 +120,10 @@ def _write(
 ) -> Path:
     """Write a stored network to a path that is not there yet: whole, or not at all."""
     path = Path(chosen.out or f"{network}-{chosen.tag}{ending}".replace("/", "-"))
+    if "," in network:
+        raise UsageError(f"'{network}' names several networks; each leaves by itself")
+    if path.suffix != ending != "":
+        raise UsageError(f"out={chosen.out}: the name of such a file ends in {ending}")
     if path.exists():
         raise UsageError(f"{display(path)} is there already; delete it, or write somewhere else with out=")
     if not path.absolute().parent.is_dir():
@@ -202,6 +205,9 @@ def _into(
     """Bring weights into a network that is here, with some parameters."""
     if kind != torch_import.KIND:
         raise UsageError(f"{display(path)}: is {kind}, and needs no into=; leave it out")
+    for key in ("name", "shape", "shapes"):
+        if getattr(chosen, key):
+            raise UsageError(f"{key}= does not go with into=, whose network has all of that; leave it out")
     assert chosen.into
     file = read(folder.find("networks", chosen.into))
     member = Member("network", file)
@@ -228,25 +234,34 @@ def kind_of(path: Path) -> str:
         if path.is_file():
             with path.open("rb") as file:
                 head = file.read(64)
+        elif address := re.fullmatch(r"(\w{2,}):/(.+)", path.as_posix()):
+            way = "`dianne pull` fetches it" if address[1] in ("hf", "s3") else "fetch the file first"
+            raise UsageError(f"{address[1]}://{address[2]}: an address cannot be imported; {way}")
         elif not path.is_dir():
-            raise UsageError(f"there is no {display(path)}")
+            raise UsageError(f"there is no file or folder {display(path)}")
         for name, kind in IMPORTS.items():
             if kind.recognises(path, head):
                 return name
     except OSError as error:
         raise DianneError(f"{display(path)}: cannot be read: {error.strerror}") from error
-    known = ", ".join(IMPORTS)
+    if path.suffix in (".yaml", ".yml"):
+        raise UsageError(f"{display(path)}: a network file is not imported; put it into networks/")
+    known = ", ".join(sorted(IMPORTS))
     raise UsageError(f"{display(path)}: is nothing that can be imported; known are: {known}")
 
 
 def _check(folder: Folder, incoming: Incoming) -> Arrived:
     """Where a network would go; raises UsageError if something is in its way."""
     files = []
-    for tag in incoming.weights:
+    for tag, weights in incoming.weights.items():
         check_tag(tag)
+        spoilt = [name for name, values in weights.items() if not values.isfinite().all()]
+        if spoilt:
+            incoming.notes.append(f"{incoming.name}:{tag}: not all values are finite in {', '.join(spoilt)}")
     for name, text in incoming.files.items():
         if not _NAME.fullmatch(name):
-            raise UsageError(f"{name!r} cannot name a network here; give another with name=")
+            allowed = "up to 100 letters, digits and _ can, and - inside"
+            raise UsageError(f"{name!r} cannot name a network here ({allowed}); give another with name=")
         own = folder.root / "networks" / f"{name}.yaml"
         there = folder.files("networks").get(name)
         if there and there.read_text(encoding="utf-8") == text:
@@ -257,18 +272,28 @@ def _check(folder: Folder, incoming: Incoming) -> Arrived:
         if there:
             incoming.notes.append(f"{name} hides the network of that name that ships")
         files.append(own)
+    if not files and not incoming.weights:
+        incoming.notes.append(f"{incoming.name} is in this workspace already")
     return Arrived(incoming.name, list(incoming.weights), files, incoming.notes)
 
 
 def _settle(folder: Folder, incoming: Incoming, what: Arrived) -> None:
+    """Write network files and weights; if the weights cannot be stored, no new file stays."""
+    with ExitStack() as undo:
+        try:
+            for path in what.files:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                undo.callback(path.unlink, missing_ok=True)
+                path.write_text(incoming.files[path.stem], encoding="utf-8")
+        except OSError as error:
+            place = display(Path(error.filename or folder.root))
+            raise DianneError(f"{place}: cannot be written: {error.strerror}") from error
+        _store(folder, incoming)
+        undo.pop_all()
+
+
+def _store(folder: Folder, incoming: Incoming) -> None:
     inner = {name: text for name, text in incoming.files.items() if name != incoming.name}
-    try:
-        for path in what.files:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(incoming.files[path.stem], encoding="utf-8")
-    except OSError as error:
-        place = display(Path(error.filename or folder.root))
-        raise DianneError(f"{place}: cannot be written: {error.strerror}") from error
     for tag, weights in incoming.weights.items():
         manifest = Manifest(
             network=incoming.name,

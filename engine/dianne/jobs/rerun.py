@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -65,7 +66,7 @@ def prepare(folder: Folder, weights: str, tag: str | None = None) -> Rerun:
         )
         raise UsageError(f"{weights} cannot be made again: it was made by {why}")
     starts = _starts(store, recipe["starts"], weights)
-    job = prepared(folder, recipe, tag=tag or f"rerun-{origin.partition('@')[0]}")
+    job = prepared(folder, recipe, tag=tag or f"rerun-{re.split('[@~]', origin)[0]}")
     trained = [member.role for member in job.team if member.trains]
     before = max((found.iteration for role, found in starts.items() if role in trained), default=0)
     reasons = [f"another version: {change}" for change in other_versions(recipe)]
@@ -89,13 +90,19 @@ def run(again: Rerun, watcher: LearnWatcher, stop: Callable[[], str] = lambda: "
     if made.interrupted:
         return again
     store = Store(again.job.folder.models)
-    suffix = again.tag[len(again.tag.partition("@")[0]) :]
+    suffix = "".join(again.tag.partition("~")[0].partition("@")[1:])
+    made_at = again.manifest.job["id"], again.manifest.iteration
     for name in again.result.networks:
-        if not store.has(name, again.tag):
-            continue
-        then = store.manifest(name, again.tag)
-        if (then.job.get("id"), then.iteration) == (again.manifest.job["id"], again.manifest.iteration):
+        then = again.manifest if name == again.network else _found(store, name, again.tag)
+        if then and (then.job.get("id"), then.iteration) == made_at:
             tag = again.job.tag + suffix
             now = store.manifest(name, tag if store.has(name, tag) else again.job.tag)
             again.same[name] = now.blob == then.blob
     return again
+
+
+def _found(store: Store, network: str, tag: str) -> Manifest | None:
+    try:
+        return store.manifest(network, tag)
+    except UsageError:  # it has no such tag, or a shorter history
+        return None

@@ -21,8 +21,9 @@ from dianne.interop.onnx.call import OPERATORS, Call
 from dianne.interop.onnx.file import array_of, read_model
 from dianne.interop.onnx.fold import MOST_VALUES, fold, made
 from dianne.interop.onnx.formulas import COMPOSED, recognise
+from dianne.interop.onnx.inputs import batch_place, extents, sample_shape
 from dianne.interop.onnx.runtime import SCOPES, JudgeError, compare, session
-from dianne.interop.onnx.values import Formula, Result, Shape, Unmappable, Value
+from dianne.interop.onnx.values import Formula, Result, Unmappable, Value
 from dianne.network.network import Network
 from dianne.network.resolve import restore
 from dianne.options import PositiveInt
@@ -42,7 +43,7 @@ def _is_onnx(path: Path, _head: bytes) -> bool:
     return path.suffix.lower() == ".onnx" and path.is_file()
 
 
-@imports("onnx", _is_onnx)
+@imports("an ONNX file", _is_onnx)
 def import_onnx(path: Path, options: ImportOptions) -> list[Incoming]:
     """The network in an ONNX file, with its weights.
 
@@ -52,7 +53,7 @@ def import_onnx(path: Path, options: ImportOptions) -> list[Incoming]:
         DianneError: the network computes something else than onnxruntime does.
     """
     model = read_model(path)
-    reading = _Reading(model, display(path), options.shape)
+    reading = _Reading(model, display(path), options)
     reading.run()
     name = options.name or _network_name(model, path)
     builder = reading.builder
@@ -96,10 +97,10 @@ def _told(told: dict[str, str], key: str, kind: TypeAdapter[Any]) -> Any:
 class _Reading:
     """One walk through a model."""
 
-    def __init__(self, model: ModelProto, source: str, shape: list[int] | None):
+    def __init__(self, model: ModelProto, source: str, options: ImportOptions):
         self.graph = model.graph
         self.source = source
-        self.given = shape
+        self.options = options
         told = {entry.key: entry.value for entry in model.metadata_props}
         self.samples: dict[str, list[int]] = _told(told, "samples", _SHAPES) or {}
         self.opset = next(
@@ -157,56 +158,32 @@ class _Reading:
         entrances = [entry for entry in self.graph.input if entry.name not in held]
         if not entrances:
             self._report("inputs", "has none")
+        said = self.options.given_shapes(self.source, [entry.name for entry in entrances])
         for entry in entrances:
             what = f"input '{entry.name}'"
             kind = entry.type.tensor_type
             if kind.elem_type not in (*_FLOATS, *_INTEGERS):
                 self._report(what, "takes something else than numbers")
                 continue
-            dims = [size.dim_value if size.dim_value > 0 else None for size in kind.shape.dim]
+            dims = extents(entry)
             if len(dims) < 2:
                 self._report(what, "has no dimension beside the batch, or none that is known")
                 continue
-            batch = self._batch(entry.name, dims, nodes)
-            sample = self._sample(entry, batch, dims, alone=len(entrances) == 1)
-            if sample is None:
+            batch = batch_place(entry, nodes)
+            usual = self.samples.get(entry.name)
+            name = self.builder.reserve(entry.name, "input")
+            try:
+                sample = sample_shape(entry, batch, said.get(entry.name), usual, len(entrances))
+                found = self.builder.add("Input", "", name=name, shape=list(sample))
+            except Unmappable as error:
+                self._report(what, str(error))
                 continue
             fixed = dims[batch]
             if fixed is not None and self.fixed not in (None, fixed):
                 self._report(what, f"takes batches of {fixed}, another takes {self.fixed}")
             self.fixed = fixed or self.fixed
-            name = self.builder.reserve(entry.name, "input")
-            try:
-                found = self.builder.add("Input", "", name=name, shape=list(sample))
-            except Unmappable as error:
-                self._report(what, str(error))
-                continue
             self.values[entry.name] = Result(found.ref, sample, batch)
             self.inputs.append((Result(found.ref, sample, batch), entry))
-
-    def _batch(self, name: str, dims: list[int | None], nodes: list[NodeProto]) -> int:
-        """Which dimension is the batch: the only open one; or the second before recurrent layers."""
-        open_ones = [place for place, size in enumerate(dims) if size is None]
-        if len(open_ones) == 1 and open_ones[0] < 2:
-            return open_ones[0]
-        takers = {node.op_type for node in nodes if name in node.input}
-        layouts = {a.i for node in nodes if name in node.input for a in node.attribute if a.name == "layout"}
-        return 1 if takers and takers <= recurrent.KINDS.keys() and layouts <= {0} else 0
-
-    def _sample(self, entry: ValueInfoProto, batch: int, dims: list[int | None], alone: bool) -> Shape | None:
-        named = [size.dim_param for size in entry.type.tensor_type.shape.dim]
-        sample = dims[:batch] + dims[batch + 1 :]
-        if None not in sample:
-            return tuple(size for size in sample if size is not None)
-        usual = self.given if alone and self.given else self.samples.get(entry.name)
-        if usual and len(usual) == len(sample):
-            return tuple(usual)
-        unknown = [named[i] or f"dimension {i}" for i, size in enumerate(dims) if size is None and i != batch]
-        self._report(
-            f"input '{entry.name}'",
-            f"the extent of {', '.join(unknown)} is not known; give shape=, that of one sample",
-        )
-        return None
 
     # ----------------------------------------------------------------------------------------------- nodes
 
