@@ -1,6 +1,8 @@
 """Fixtures that several folders of tests share."""
 
 import os
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,29 @@ _MNIST = [
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 ]
+
+
+def pytest_collection_modifyitems(items):
+    """The slowest tests begin first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def mounted():
+    """A function that makes a disk of its own in a place, by options such as "size=1m"."""
+
+    @contextmanager
+    def disk(place, options):
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("a disk can be mounted by root only")
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
+
+    return disk
 
 
 @pytest.fixture(scope="session")

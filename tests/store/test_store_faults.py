@@ -66,20 +66,7 @@ def test_whichever_step_fails_a_put_that_fails_changes_nothing(store, monkeypatc
     assert len(steps) >= failing
 
 
-@contextmanager
-def mounted(place, options):
-    """A disk of its own; skips where one may not make one."""
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-    if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a disk can be mounted by root only")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_tiny_disk_that_fills_up_keeps_the_last_weights(store):
+def test_a_tiny_disk_that_fills_up_keeps_the_last_weights(store, mounted):
     with mounted(MODELS, "size=256k"):
         count, message = 0, ""
         while not message:
@@ -100,7 +87,7 @@ def test_a_tiny_disk_that_fills_up_keeps_the_last_weights(store):
         assert stored(store, "vae") == count
 
 
-def test_a_folder_that_is_read_only_can_be_read_and_says_so_to_writers(store):
+def test_a_folder_that_is_read_only_can_be_read_and_says_so_to_writers(store, mounted):
     with mounted(MODELS, "size=1m"):
         put(store, "vae", 1, 2)
         subprocess.run(["mount", "-o", "remount,ro", str(MODELS)], check=True)

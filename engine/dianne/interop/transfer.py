@@ -122,7 +122,7 @@ def _write(
     path = Path(chosen.out or f"{network}-{chosen.tag}{ending}".replace("/", "-"))
     if "," in network:
         raise UsageError(f"'{network}' names several networks; each leaves by itself")
-    if path.suffix != ending != "":
+    if ending and path.suffix != ending:
         raise UsageError(f"out={chosen.out}: the name of such a file ends in {ending}")
     if path.exists():
         raise UsageError(f"{display(path)} is there already; delete it, or write somewhere else with out=")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -110,7 +109,7 @@ class Graph(nn.Module):
             for ref in ports.get(key, []):
                 port = ref.partition(".")[2]
                 if port or several:
-                    add(ref, partial(_pick, module, port), (slots[whole],))
+                    add(ref, _picker(module, port), (slots[whole],))
         others = [step for position, (step, _, _) in enumerate(self._plan) if position not in self._inner]
         self._by_module = not self.memories and all(_samplewise(step) for step in others)
         self._returned = [slots[key] for key in self.outputs]
@@ -210,10 +209,10 @@ class Graph(nn.Module):
         after: State = {}
         for position, (module, sources, target) in enumerate(self._plan):
             arguments = [values[source] for source in sources]
-            key = self._inner.get(position)
-            if key is None:
+            if position not in self._inner:
                 values[target] = module(*arguments)
                 continue
+            key = self._inner[position]
             run: Any = self._modules[key]
             inner = _inside(key, state)
             values[target], inner = (run.step if self.recurrent else run.unroll)(*arguments, state=inner)
@@ -275,7 +274,7 @@ def _samplewise(step: Callable[..., Any]) -> bool:
     """Whether a step of a plan gives the same for a sample whatever else is in the batch."""
     if isinstance(step, Graph):
         return all(_samplewise(inner) for inner, _, _ in step._plan)
-    return isinstance(step, partial) or (isinstance(step, nn.Module) and samplewise(step))
+    return not isinstance(step, nn.Module) or samplewise(step)
 
 
 def _inside(key: str, state: State) -> State:
@@ -293,5 +292,10 @@ def _of_each(result: Result, change: Callable[[Tensor], Tensor]) -> Result:
     return tuple(change(value) for value in result) if isinstance(result, tuple) else change(result)
 
 
-def _pick(module: nn.Module, port: str, result: Any) -> Tensor:
-    return pick(module, result, port)
+def _picker(module: nn.Module, port: str) -> Callable[[Any], Tensor]:
+    """What takes one part out of a module's result."""
+    if hasattr(module, "port"):
+        return lambda result: pick(module, result, port)
+    names = list(getattr(module, "ports", ()))
+    index = names.index(port) if port in names else int(port or 0)
+    return lambda result: result[index]  # type: ignore[no-any-return]

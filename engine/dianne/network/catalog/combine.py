@@ -39,7 +39,7 @@ class Accumulate(_Join):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Tensors of one shape -> that shape."""
-        return reduce(torch.add, inputs)
+        return torch.add(*inputs) if len(inputs) == 2 else reduce(torch.add, inputs)
 
 
 @MODULES.register("Average")
@@ -57,7 +57,7 @@ class Multiply(_Join):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Tensors of one shape -> that shape."""
-        return reduce(torch.mul, inputs)
+        return torch.mul(*inputs) if len(inputs) == 2 else reduce(torch.mul, inputs)
 
 
 @MODULES.register("Concat")
@@ -76,14 +76,19 @@ class Concat(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Tensors equal but for one dimension -> their concatenation."""
-        shapes = [list(value.shape[1:]) for value in inputs]
+        try:
+            return torch.cat(inputs, dim=-1 - self.dim)
+        except (RuntimeError, IndexError):  # found here, so that nothing is checked while all is well
+            self._check([list(value.shape[1:]) for value in inputs])
+            raise
+
+    def _check(self, shapes: list[list[int]]) -> None:
         place = -1 - self.dim
         if any(len(shape) <= self.dim for shape in shapes):
             raise ValueError(f"there is no dimension {self.dim} from the end in {shapes}")
         rest = {tuple(n for i, n in enumerate(shape) if i != len(shape) + place) for shape in shapes}
         if len(rest) > 1:
             raise ValueError(f"joins samples that differ in one dimension only, found {shapes}")
-        return torch.cat(inputs, dim=place)
 
 
 @MODULES.register("Duplicate")
@@ -114,6 +119,7 @@ class Split(nn.Module):
         self.dim = -1 - dim
         self.parts = parts
         self.ends = _ends(split)
+        self.cuts: dict[int, list[int]] = {}  # by the extent of what came in
         if (parts is None) == (split is None):
             raise ValueError("needs either 'parts', such as 2, or 'split', such as 4,7")
 
@@ -122,18 +128,24 @@ class Split(nn.Module):
         if -self.dim > input.dim() - 1:
             raise ValueError(f"there is no dimension {-1 - self.dim} from the end in {list(input.shape[1:])}")
         size = input.shape[self.dim]
+        if size not in self.cuts:
+            self.cuts[size] = self._cut(size)
+        sizes = self.cuts[size]
+        if sum(sizes) < size:
+            input = input.narrow(self.dim, 0, sum(sizes))
+        return input.split_with_sizes(sizes, self.dim)  # its gradient is one tensor; that of views is many
+
+    def _cut(self, size: int) -> list[int]:
+        """The extents of parts."""
         if self.parts is not None:
             ends = [size // self.parts * (index + 1) for index in range(self.parts)]
         else:
             ends = [*self.ends, size]
-        starts = [0, *ends[:-1]]
-        if any(start >= end or end > size for start, end in zip(starts, ends, strict=True)):
+        sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        if min(sizes) <= 0 or ends[-1] > size:
             where = f"into {self.parts} parts" if self.parts else f"at {ends[:-1]}"
             raise ValueError(f"cannot cut {size} values {where}")
-        sizes = [end - start for start, end in zip(starts, ends, strict=True)]
-        if ends[-1] < size:
-            input = input.narrow(self.dim, 0, ends[-1])
-        return input.split_with_sizes(sizes, self.dim)  # its gradient is one tensor; that of views is many
+        return sizes
 
 
 def _ends(split: str | int | list[int] | None) -> list[int]:
