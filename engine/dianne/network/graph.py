@@ -298,4 +298,4 @@ def _picker(module: nn.Module, port: str) -> Callable[[Any], Tensor]:
         return lambda result: pick(module, result, port)
     names = list(getattr(module, "ports", ()))
     index = names.index(port) if port in names else int(port or 0)
-    return lambda result: result[index]  # type: ignore[no-any-return]
+    return lambda result: result[index]
