@@ -69,7 +69,9 @@ def seconds(command: str, folder: Path) -> tuple[float, float]:
     clock, processor = [], []
     for _ in range(8):
         before, begin = os.times(), time.perf_counter()
-        subprocess.run([sys.executable, "-m", "dianne", *command.split()], cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "dianne", *command.split()], cwd=folder, check=True, capture_output=True
+        )
         clock.append(time.perf_counter() - begin)
         after = os.times()
         processor.append(sum(after[2:4]) - sum(before[2:4]))

@@ -48,7 +48,7 @@ class Recorder:
         self.note = note
         self.database = Database(folder)
         self.connection: sqlite3.Connection | None = None
-        self.waiting: list[tuple[int, float, str, str]] = []
+        self.waiting: list[tuple[int, float, str, Terms | str]] = []
         self.latest: tuple[int, Terms] | None = None
         self.metrics: Mapping[str, float] = {}
         self.next_write = 0.0
@@ -116,7 +116,7 @@ class Recorder:
     def tick(self, iteration: int, seconds: float, terms: Terms) -> None:
         """Note an iteration, and what it gave if it is one of those that are written down."""
         if iteration % self.every == 0:
-            self.waiting.append((iteration, seconds, "terms", json.dumps(_numbers(terms))))
+            self.waiting.append((iteration, seconds, "terms", terms))  # read later: a device would wait
         self.advance(iteration, seconds, terms)
 
     def advance(self, iteration: int, seconds: float, terms: Terms) -> None:
@@ -139,13 +139,16 @@ class Recorder:
         job = self.identifier
         connection.executemany(
             f"INSERT INTO progress ({POINT}) VALUES (?, ?, ?, ?, ?)",
-            [(job, iteration, round(seconds, 3), *rest) for iteration, seconds, *rest in self.waiting],
+            [
+                (job, iteration, round(seconds, 3), kind, found if isinstance(found, str) else _text(found))
+                for iteration, seconds, kind, found in self.waiting
+            ],
         )
         if self.latest:
             iteration, terms = self.latest
             connection.execute(
                 "UPDATE jobs SET iteration = ?, total = ?, terms = ?, metrics = ? WHERE id = ?",
-                (iteration, self.total, json.dumps(_numbers(terms)), json.dumps(self.metrics), job),
+                (iteration, self.total, _text(terms), json.dumps(self.metrics), job),
             )
         row = connection.execute("SELECT stopping FROM jobs WHERE id = ?", (job,)).fetchone()
         self.stopping = bool(row and row[0])
@@ -170,6 +173,6 @@ class Recorder:
         self.note(f"{display(self.database.path)}: the job's record cannot be written: {text}")
 
 
-def _numbers(terms: Terms) -> dict[str, float]:
-    """Terms with seven digits; waits for the device."""
-    return {name: float(f"{float(term):.7g}") for name, term in terms.items()}
+def _text(terms: Terms) -> str:
+    """Terms with seven digits, as JSON; waits for the device."""
+    return json.dumps({name: float(f"{float(term):.7g}") for name, term in terms.items()})

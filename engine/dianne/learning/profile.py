@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from dianne.data.sampling import Sampler
+from dianne.data.feeding import Feed
 from dianne.data.sequences import Sequences
 from dianne.learning.loop import Loop
 
@@ -51,7 +51,7 @@ class Profile:
             self._time("backward", update, "differentiate")
             self._time("optimizer", update, "step")
         for value in vars(loop.strategy).values():
-            if isinstance(value, Sampler | Sequences):
+            if isinstance(value, Feed | Sequences):
                 self._time_iterator(value)
         self._time("store", loop, "store")
         self._time("store", loop.good, "before")
