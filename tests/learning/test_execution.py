@@ -222,7 +222,7 @@ class Notes(LearnWatcher):
 
 
 def test_a_job_goes_on_without_compiling_what_cannot_be_compiled(workspace, monkeypatch):
-    def refuse(function):
+    def refuse(function, **_):
         def run(*_):
             raise RuntimeError("no such luck\nbecause")
 
@@ -277,6 +277,21 @@ def test_networks_with_a_state_are_not_compiled():
     eager = Compiling("always", 1, notes.append).choice(len, over_time=True)
     assert eager is len
     assert notes == ["compile=always: networks with a state are not compiled"]
+
+
+def test_every_network_is_compiled_however_many_were_before(workspace, monkeypatch):
+    compiled, real = [], torch.compile
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", lambda function, **more: real(function, backend=backend, **more))
+    for size in range(12):  # torch's own limit is 8
+        network = workspace.describe("Net", **{"hidden.output": size + 1}).build(seed=1)
+        Execution(ExecutionOptions(device="cpu", compile="always")).place(network)
+        network(torch.rand(2, 4))
+    assert len(compiled) == 12
 
 
 @pytest.mark.slow

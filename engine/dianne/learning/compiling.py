@@ -13,6 +13,7 @@ import torch
 WARM_UP = 10  # iterations that are not timed: the first ones, and those in which networks are compiled
 TIMED = 50  # iterations that are
 LEAST = 600.0  # seconds that a job must have left; compiling takes up to a minute
+MOST = 128  # networks, and ways to call them, that one process compiles
 GAIN = 0.95  # of the time that an iteration took: compiled ones must be faster than that
 
 
@@ -46,7 +47,7 @@ class Compiling:
             nonlocal compiled
             if not self.on:
                 return eager(*values)
-            compiled = compiled or torch.compile(eager)  # loading the compiler takes seconds
+            compiled = compiled or _compiled(eager)
             return compiled(*values)
 
         return run
@@ -88,3 +89,12 @@ class Compiling:
         reason = str(error).strip().split("\n")[0]
         self.note(f"torch.compile cannot compile this job, which goes on without: {reason}")
         return True
+
+
+def _compiled(eager: Callable[..., Any]) -> Callable[..., Any]:
+    """What runs compiled; loading the compiler takes seconds."""
+    from torch._dynamo import config
+
+    # Torch gives up on a function that it has compiled so often, and all networks share one.
+    config.recompile_limit = MOST
+    return torch.compile(eager)
