@@ -37,6 +37,35 @@ def test_lower_precision_gives_nearly_the_same_losses(name, workspace):  # noqa:
     assert found["bf16"] != exact
 
 
+class Notes(LearnWatcher):
+    """What the user is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def note(self, message):
+        self.told.append(message)
+
+
+@every_learner
+@pytest.mark.filterwarnings("ignore")  # torch's compiler uses what torch deprecates
+def test_compiled_networks_give_the_same_losses(name, workspace, monkeypatch):  # noqa: F811
+    """Captured and differentiated as by the compiler, without the minutes that its C++ takes."""
+    real, watcher = torch.compile, Notes()
+    monkeypatch.setattr(torch, "compile", lambda function: real(function, backend="aot_eager"))
+    options = {"maxIterations": 200, "traceInterval": 10}
+    found = losses(workspace, name, compile="always", watcher=watcher, **options)
+    assert furthest(losses(workspace, name, **options), found) <= 1e-4
+    expected = {
+        "BPTTLearningStrategy": ["compile=always: networks with a state are not compiled"],
+        "WGANGPLearningStrategy": [
+            "torch.compile cannot compile this job, which goes on without: This backward function was "
+            "compiled with non-empty donated buffers which requires create_graph=False and retain_graph=False"
+        ],
+    }
+    assert watcher.told == expected.get(name, [])
+
+
 class Elsewhere(Execution):
     """On the meta device, whose tensors have no values; streams of random numbers are the CPU's."""
 

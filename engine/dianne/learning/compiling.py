@@ -86,7 +86,7 @@ class Compiling:
         if not self.on:
             return False
         self.mode, self.on = "decided", False
-        reason = str(error).strip().split("\n")[0]
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
         self.note(f"torch.compile cannot compile this job, which goes on without: {reason}")
         return True
 

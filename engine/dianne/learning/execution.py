@@ -19,6 +19,7 @@ from dianne.learning.compiling import Compiling
 from dianne.learning.memory import kept_memory
 from dianne.network.catalog.convolution import Kernels
 from dianne.options import Options, PositiveInt
+from dianne.seeds import global_states, set_global_states
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -83,6 +84,7 @@ class Execution:
         self.lower = _AUTOCAST.get(self.options.precision)
         self.compiling = Compiling(self.options.compile, total, note)
         self.evaluating = False
+        self.generators: list[torch.Generator] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -113,7 +115,19 @@ class Execution:
 
     def generator(self, seed: int) -> torch.Generator:
         """A stream of random numbers on the device."""
-        return torch.Generator(self.device).manual_seed(seed)
+        self.generators.append(torch.Generator(self.device).manual_seed(seed))
+        return self.generators[-1]
+
+    def remember(self) -> Callable[[], None]:
+        """What puts all streams of random numbers back to where they stand now."""
+        known, own = global_states(), [generator.get_state() for generator in self.generators]
+
+        def put_back() -> None:
+            set_global_states(known)
+            for generator, state in zip(self.generators, own, strict=True):
+                generator.set_state(state)
+
+        return put_back
 
     def scaler(self) -> torch.amp.GradScaler | None:
         """What keeps the small gradients of fp16 from becoming zeros; none for other precisions."""

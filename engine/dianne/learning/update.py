@@ -51,16 +51,23 @@ class Update:
             DivergedError: a term is not finite; no weight was changed.
         """
         self.arguments = arguments
-        try:
-            terms = self.compute(arguments)
-        except RuntimeError as error:
-            if not self.execution.compiling.give_up(error):
-                raise
-            terms = self.compute(arguments)
+        compute = self.compute_or_give_up if self.execution.compiling.on else self.compute
+        terms = compute(arguments)
         self.calls += 1
         if self.calls % self.accumulate == 0:
             self.step()
         return {name: term.detach() for name, term in terms.items()}
+
+    def compute_or_give_up(self, arguments: tuple[Any, ...]) -> Terms:
+        """`compute`; once more, with the same random numbers, where networks cannot be compiled."""
+        put_back = self.execution.remember()
+        try:
+            return self.compute(arguments)
+        except RuntimeError as error:
+            if not self.execution.compiling.give_up(error):
+                raise
+        put_back()
+        return self.compute(arguments)
 
     def compute(self, arguments: tuple[Any, ...]) -> Terms:
         """The terms, once they are known to be finite; the weights have their gradients."""
