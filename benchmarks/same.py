@@ -11,12 +11,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.workloads import workspace
 from dianne import Workspace
@@ -49,27 +45,23 @@ def furthest(exact: Terms, found: Terms) -> float:
 
 
 def main() -> None:
-    """Print the table, a row as soon as it is known."""
+    """Print a table, a row as soon as it is known."""
     iterations = int(next((w.partition("=")[2] for w in sys.argv[1:] if w.startswith("iterations=")), 200))
     chosen = [word for word in sys.argv[1:] if "=" not in word]
-    table = Table(title=f"differences of the losses over {FIRST} and {iterations} iterations")
-    for column in ("strategy", *MODES):
-        table.add_column(column, justify="left" if column == "strategy" else "right")
+    print(f"| strategy, {FIRST} and {iterations} iterations | {' | '.join(MODES)} |")
+    print(f"|---|{'---|' * len(MODES)}")
     with tempfile.TemporaryDirectory() as folder:
         space = workspace(Path(folder))
         space.learn("LeNet5", "MNIST", tag="lenet5", maxIterations=1, seed=1)  # the target of an example
         learners = [name for name in sorted(strategies(space.folder)) if name.endswith(LEARNING)]
         for name in chosen or learners:
-            begin = time.perf_counter()
             exact = learn(space, name, iterations)
             cells = []
             for options in MODES.values():
                 found = learn(space, name, iterations, **options)
                 first, all_ = furthest(exact[:FIRST], found[:FIRST]), furthest(exact, found)
-                cells.append(f"{first:.1e}  {all_:.1e}")
-            table.add_row(name.removesuffix("LearningStrategy"), *cells)
-            print(f"{name}: {', '.join(cells)} ({time.perf_counter() - begin:.0f} s)", flush=True)
-    Console().print(table)
+                cells.append(f"{first:.0e}, {all_:.0e}")
+            print(f"| {name.removesuffix(LEARNING)} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
