@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from workspaces import IRIS, workspace_of
 
-from dianne import Evaluation, EvaluationStrategy, Means, UsageError, Workspace, plugins
+from dianne import Evaluation, EvaluationStrategy, Means, UsageError, plugins
 from dianne.data.dataset import Dataset
 from dianne.evaluation.evaluator import evaluate
 from dianne.seeds import derive
@@ -350,15 +351,11 @@ modules:
   scores: {type: Linear, output: 3}
   output: {type: Output}
 """
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
 
 
 def test_an_evaluation_of_ones_own_is_found_by_name_and_takes_its_options(tmp_path):
-    files = {"strategies/mine.py": LARGEST, "networks/Net.yaml": NETWORK, "datasets/Iris.yaml": DATASET}
-    for file, text in files.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    workspace = Workspace(tmp_path)
+    files = {"strategies/mine.py": LARGEST, "networks/Net.yaml": NETWORK, "datasets/Iris.yaml": IRIS}
+    workspace = workspace_of(tmp_path, files)
     workspace.learn("Net", "Iris", tag="t", maxIterations=1, criterion="MSE")
     inputs = workspace.dataset("Iris").inputs
     largest = workspace.deploy("Net", tag="t").forward(inputs).max().item()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from workspaces import workspace_of
 
 from dianne import DianneError, Workspace
 from dianne.errors import ConfigError
@@ -40,12 +41,8 @@ parts: {train: "0:40", test: "40:60"}
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    for file, text in {
-        "networks/Net.yaml": NET, "datasets/samples.py": SAMPLES, "datasets/Set.yaml": DATA,
-    }.items():  # fmt: skip
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    files = {"networks/Net.yaml": NET, "datasets/samples.py": SAMPLES, "datasets/Set.yaml": DATA}
+    return workspace_of(tmp_path, files)
 
 
 def learn(workspace: Workspace, tag: str = "t", dataset: str = "Set", **options):

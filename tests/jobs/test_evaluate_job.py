@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from workspaces import IRIS, workspace_of
 
 from dianne import UsageError, Workspace
 from dianne.jobs.evaluate import prepare
@@ -35,10 +36,7 @@ parts: {train: "0:100", test: "100:150"}
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    for file, text in FILES.items():
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    return workspace_of(tmp_path, FILES)
 
 
 @pytest.fixture
@@ -117,9 +115,7 @@ def test_the_test_part_is_judged_unless_a_range_is_given(learned, options, size)
 
 
 def test_a_dataset_without_parts_is_judged_whole(learned):
-    (learned.folder.root / "datasets" / "Whole.yaml").write_text(
-        "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
-    )
+    (learned.folder.root / "datasets" / "Whole.yaml").write_text(IRIS)
     assert learned.evaluate("Net", "Whole", tag="t").size == 150
 
 

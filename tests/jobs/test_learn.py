@@ -4,6 +4,7 @@ import platform
 
 import pytest
 import torch
+from workspaces import IRIS, Notes, workspace_of
 
 import dianne
 from dianne import UsageError, Workspace, plugins
@@ -34,27 +35,14 @@ modules:
   result: {type: Linear, output: 1}
   output: {type: Output}
 """,
-    "datasets/Iris.yaml": "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}",
+    "datasets/Iris.yaml": IRIS,
     "datasets/Diabetes.yaml": "{type: sklearn, loader: load_diabetes}",
 }
 
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    for file, text in FILES.items():
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
-
-
-class Notes(LearnWatcher):
-    """What the user is told."""
-
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
+    return workspace_of(tmp_path, FILES)
 
 
 def learn(workspace: Workspace, **options) -> list[str]:
@@ -514,11 +502,7 @@ class DuelEvaluationStrategy(EvaluationStrategy):
 def test_networks_and_strategies_of_ones_own_train_evaluate_and_deploy_by_name(tmp_path):
     files = {f"networks/{name}.yaml": text for name, text in OWN_NETWORKS.items()}
     files |= {"strategies/duel.py": OWN_STRATEGY, "strategies/judging/deceit.py": OWN_EVALUATION}
-    files |= {"datasets/Iris.yaml": FILES["datasets/Iris.yaml"]}
-    for file, text in files.items():
-        (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / file).write_text(text)
-    workspace = Workspace(tmp_path)
+    workspace = workspace_of(tmp_path, {**files, "datasets/Iris.yaml": IRIS})
     options = {
         "strategy": "Duel",
         "tag": "d",

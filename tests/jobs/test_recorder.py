@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from workspaces import Notes, workspace_of
 
-from dianne import DianneError, Workspace
+from dianne import DianneError
 from dianne.jobs import lock
 from dianne.jobs.ending import cause
 from dianne.jobs.entry import Point
@@ -155,32 +156,9 @@ def test_a_database_that_somebody_else_writes_keeps_a_job_waiting_for_a_moment_o
 # -------------------------------------------------------------------------------------------- in a workspace
 
 
-NETWORK = """
-modules:
-  features: {type: Input, shape: [4]}
-  scores: {type: Linear, output: 3}
-  classes: {type: LogSoftmax}
-  output: {type: Output}
-"""
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
-
-
-class Notes(LearnWatcher):
-    """What the user is told."""
-
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
-
-
 @pytest.fixture
 def workspace(tmp_path):
-    for file, text in {"networks/Net.yaml": NETWORK, "datasets/Iris.yaml": DATASET}.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    return workspace_of(tmp_path)
 
 
 def test_a_job_can_be_done_again_from_its_record(workspace):

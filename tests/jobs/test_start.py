@@ -6,9 +6,9 @@ import json
 
 import pytest
 import torch
+from workspaces import IRIS, Notes, workspace_of
 
 from dianne import DianneError, UsageError, Workspace
-from dianne.jobs.learn import LearnWatcher
 
 NETWORK = """
 parameters: {hidden: 4}
@@ -75,22 +75,9 @@ FILES = {
 }
 
 
-class Notes(LearnWatcher):
-    """What the user is told."""
-
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
-
-
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    for file, text in FILES.items():
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    return workspace_of(tmp_path, FILES)
 
 
 def follow(workspace: Workspace, networks: str = "Net,Net", **options) -> list[str]:
@@ -260,9 +247,7 @@ def test_a_helper_does_not_count_among_the_networks_that_learn_fixed(workspace):
 def test_only_the_networks_that_learn_are_evaluated_and_kept_as_the_best(workspace):
     teacher(workspace, "Other")
     given = {"target.initTag": "teacher", "validationSet": "0:20", "validationInterval": 2}
-    (workspace.folder.root / "datasets" / "Iris.yaml").write_text(
-        "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
-    )
+    (workspace.folder.root / "datasets" / "Iris.yaml").write_text(IRIS)
     result = workspace.learn(
         "Net,Other", "Iris", strategy="Follow", log="none", tag="t", maxIterations=4, batchSize=8, **given
     )

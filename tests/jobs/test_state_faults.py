@@ -2,18 +2,7 @@
 
 import pytest
 from killing import workspace_in
-
-from dianne.jobs.learn import LearnWatcher
-
-
-class Notes(LearnWatcher):
-    """What the user is told."""
-
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
+from workspaces import Notes
 
 
 @pytest.mark.parametrize(

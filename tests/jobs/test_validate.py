@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from workspaces import IRIS, workspace_of
 
 from dianne import UsageError, Workspace
 from dianne.jobs.learn import LearnWatcher
@@ -59,7 +60,7 @@ class ToldEvaluationStrategy(EvaluationStrategy):
 FILES = {
     "networks/Net.yaml": NETWORK,
     "strategies/told.py": LEARNING,
-    "datasets/Iris.yaml": "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}",
+    "datasets/Iris.yaml": IRIS,
 }
 
 
@@ -75,10 +76,7 @@ class Follower(LearnWatcher):
 
 @pytest.fixture
 def workspace(tmp_path) -> Workspace:
-    for file, text in FILES.items():
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    return workspace_of(tmp_path, FILES)
 
 
 def learn(workspace: Workspace, numbers: str, larger: bool = False, **options):

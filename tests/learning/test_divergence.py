@@ -2,22 +2,13 @@
 
 import pytest
 import torch
+from workspaces import FILES, NETWORK, workspace_of
 
 from dianne import Workspace
 from dianne.jobs.learn import LearnWatcher
 from dianne.learning.divergence import KEEP_INTERVAL
 from dianne.learning.update import DivergedError
 
-NETWORK = """
-modules:
-  features: {type: Input, shape: [4]}
-  hidden: {type: Linear, output: 5}
-  tanh: {type: Tanh}
-  scores: {type: Linear, output: 3}
-  classes: {type: LogSoftmax}
-  output: {type: Output}
-"""
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
 STRATEGY = """
 import torch
 
@@ -50,15 +41,7 @@ class SpoiltLearningStrategy(LearningStrategy):
 
 @pytest.fixture
 def workspace(tmp_path):
-    files = {
-        "networks/Net.yaml": NETWORK,
-        "datasets/Iris.yaml": DATASET,
-        "strategies/spoilt.py": STRATEGY,
-    }
-    for file, text in files.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    return workspace_of(tmp_path, {**FILES, "strategies/spoilt.py": STRATEGY})
 
 
 def diverge(workspace: Workspace, **options) -> str:

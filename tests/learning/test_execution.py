@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from workspaces import Notes
 
 from dianne import Workspace
 from dianne.data.dataset import Dataset
@@ -16,25 +17,6 @@ from dianne.learning.methods import METHODS
 from dianne.learning.trainer import Trainer
 from dianne.learning.update import Update
 from dianne.network.network import share_weights
-
-NETWORK = """
-modules:
-  features: {type: Input, shape: [4]}
-  hidden: {type: Linear, output: 5}
-  tanh: {type: Tanh}
-  scores: {type: Linear, output: 3}
-  classes: {type: LogSoftmax}
-  output: {type: Output}
-"""
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    for file, text in {"networks/Net.yaml": NETWORK, "datasets/Iris.yaml": DATASET}.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
 
 
 def learn(workspace: Workspace, **options):
@@ -213,14 +195,6 @@ def test_gradients_of_fp16_are_scaled_and_those_too_large_are_skipped():
 # ------------------------------------------------------------------------------------------------ compiled
 
 
-class Notes(LearnWatcher):
-    def __init__(self):
-        self.told = []
-
-    def note(self, message):
-        self.told.append(message)
-
-
 def test_a_job_goes_on_without_compiling_what_cannot_be_compiled(workspace, monkeypatch):
     def refuse(function, **_):
         def run(*_):
@@ -232,7 +206,7 @@ def test_a_job_goes_on_without_compiling_what_cannot_be_compiled(workspace, monk
     watcher = Notes()
     found = learn(workspace, compile="always", watcher=watcher)
     assert losses(found) == losses(learn(workspace))
-    assert watcher.told == ["torch.compile cannot compile this job, which goes on without: no such luck"]
+    assert watcher.notes == ["torch.compile cannot compile this job, which goes on without: no such luck"]
 
 
 def test_a_fault_of_the_strategy_is_not_taken_for_one_of_compiling():
@@ -299,7 +273,7 @@ def test_every_network_is_compiled_however_many_were_before(workspace, monkeypat
 def test_compiled_networks_give_the_losses_of_others(workspace):
     eager, watcher = learn(workspace), Notes()
     compiled = learn(workspace, compile="always", watcher=watcher)
-    assert watcher.told == []
+    assert watcher.notes == []
     assert losses(compiled) == pytest.approx(losses(eager), rel=1e-5)
 
 

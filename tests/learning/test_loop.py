@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from dianne import LearningStrategy, LearnProgress, Options, UsageError, Workspace
+from dianne import LearningStrategy, LearnProgress, Options, UsageError
 from dianne.data.dataset import Dataset
 from dianne.learning.job import LearnJob
 from dianne.learning.loop import Loop, LoopOptions, Watcher
@@ -197,24 +197,6 @@ def test_a_fault_of_a_strategy_names_its_line():
 
 
 # -------------------------------------------------------------------------------------------- in a workspace
-
-
-NETWORK = """
-modules:
-  features: {type: Input, shape: [4]}
-  scores: {type: Linear, output: 3}
-  classes: {type: LogSoftmax}
-  output: {type: Output}
-"""
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    for file, text in {"networks/Net.yaml": NETWORK, "datasets/Iris.yaml": DATASET}.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
 
 
 def test_snapshots_stay_under_the_tag_and_their_iteration(workspace):

@@ -3,17 +3,11 @@
 import json
 
 import pytest
+from workspaces import FILES, workspace_of
 
 from dianne import Workspace
 from dianne.learning.profile import PARTS
 
-NETWORK = """
-modules:
-  features: {type: Input, shape: [4]}
-  scores: {type: Linear, output: 3}
-  classes: {type: LogSoftmax}
-  output: {type: Output}
-"""
 READER = """
 modules:
   letter: {type: Input, shape: [5]}
@@ -22,21 +16,16 @@ modules:
   next: {type: LogSoftmax}
   output: {type: Output}
 """
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    for file, text in {
-        "networks/Net.yaml": NETWORK,
+    files = {
         "networks/Reader.yaml": READER,
-        "datasets/Iris.yaml": DATASET,
         "datasets/Text.yaml": "type: CharSequenceDataset\nfile: text.txt\n",
         "datasets/text.txt": "abba-cab cab " * 20,
-    }.items():
-        (tmp_path / file).parent.mkdir(exist_ok=True)
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    }
+    return workspace_of(tmp_path, {**FILES, **files})
 
 
 def learn(workspace: Workspace, **options):

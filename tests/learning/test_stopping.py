@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianne import UsageError, Workspace
+from dianne import UsageError
 from dianne.learning.stopping import BatchLosses, StopOptions, Validations
 
 NAN = float("nan")
@@ -138,24 +138,6 @@ def test_a_best_of_an_earlier_job_must_be_beaten(values, before):
 
 
 # -------------------------------------------------------------------------------------------- in a workspace
-
-
-NETWORK = """
-modules:
-  features: {type: Input, shape: [4]}
-  scores: {type: Linear, output: 3}
-  classes: {type: LogSoftmax}
-  output: {type: Output}
-"""
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
-
-
-@pytest.fixture
-def workspace(tmp_path):
-    for file, text in {"networks/Net.yaml": NETWORK, "datasets/Iris.yaml": DATASET}.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
 
 
 def test_a_job_ends_after_the_window_of_small_losses_and_is_stored(workspace):

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from workspaces import IRIS, workspace_of
 
 from dianne import UsageError, Workspace
 from dianne.learning.methods import METHODS
@@ -259,16 +260,12 @@ modules:
   classes: {type: LogSoftmax}
   output: {type: Output}
 """
-DATASET = "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}"
 VAE = {"strategy": "VariationalAutoEncoder", "hidden": 4, "batchSize": 8, "maxIterations": 2, "tag": "vae"}
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    for file, text in {"networks/Net.yaml": NETWORK, "datasets/Iris.yaml": DATASET}.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    return Workspace(tmp_path)
+    return workspace_of(tmp_path, {"networks/Net.yaml": NETWORK, "datasets/Iris.yaml": IRIS})
 
 
 def stored(workspace: Workspace, tag: str, network: str = "Net") -> dict[str, torch.Tensor]:

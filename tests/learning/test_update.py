@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from dianne import Workspace
 from dianne.data.dataset import Dataset
 from dianne.errors import UsageError
 from dianne.learning.job import LearnJob, Rehearsal
@@ -265,26 +264,9 @@ def test_two_updates_of_one_network_cannot_accumulate():
     )
 
 
-NETWORK = """
-modules:
-  features: {type: Input, shape: [4]}
-  hidden: {type: Linear, output: 5}
-  tanh: {type: Tanh}
-  scores: {type: Linear, output: 3}
-  classes: {type: LogSoftmax}
-  output: {type: Output}
-"""
-
-
 @pytest.mark.parametrize("method", ["SGD", "ADAM"])
-def test_four_batches_of_8_are_one_of_32(tmp_path, method):
-    for file, text in {
-        "networks/Net.yaml": NETWORK,
-        "datasets/Iris.yaml": "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}",
-    }.items():
-        (tmp_path / file).parent.mkdir()
-        (tmp_path / file).write_text(text)
-    workspace, found = Workspace(tmp_path), {}
+def test_four_batches_of_8_are_one_of_32(workspace, method):
+    found = {}
     given = {"seed": 1, "sampling": "SEQUENTIAL", "method": method, "range": "0:128"}
     for tag, size, count in (("small", 8, 4), ("large", 32, 1), ("other", 8, 1)):
         workspace.learn(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from workspaces import IRIS, workspace_of
 
 from dianne import Workspace
 from dianne.errors import UsageError
@@ -30,7 +31,7 @@ modules:
   classes: {type: LogSoftmax}
   output: {type: Output}
 """,
-    "datasets/Iris.yaml": "{type: sklearn, loader: load_iris, labels: [setosa, versicolor, virginica]}",
+    "datasets/Iris.yaml": IRIS,
     "strategies/slow.py": '''
 import os, time
 from dianne.strategies.feed_forward import FeedForwardLearningStrategy
@@ -59,13 +60,6 @@ class SilentLearningStrategy(FeedForwardLearningStrategy):
 JOB = {"strategy": "Slow", "maxIterations": 300, "checkpointInterval": 0.2, "cpus": 0.5}
 
 
-def workspace(root: Path) -> Workspace:
-    for file, text in FILES.items():
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        (root / file).write_text(text)
-    return Workspace(root)
-
-
 @contextmanager
 def serving(folder: Path, cpus: float) -> Iterator[subprocess.Popen[bytes]]:
     """A runtime; whatever is left of it and of its workers is killed at the end."""
@@ -83,7 +77,7 @@ def serving(folder: Path, cpus: float) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def space(tmp_path: Path) -> Iterator[Workspace]:
-    made = workspace(tmp_path / "served")
+    made = workspace_of(tmp_path / "served", FILES)
     yield made
     if found := control.status(made.folder):
         os.kill(found.pid, signal.SIGKILL)
@@ -104,7 +98,7 @@ def weights(space: Workspace, tag: str) -> dict[str, torch.Tensor]:
 
 def undisturbed(root: Path, tag: str, **options: object) -> dict[str, torch.Tensor]:
     """The weights of the same job, run at once."""
-    alone = workspace(root)
+    alone = workspace_of(root, FILES)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
+from dianne.cli.bar import job_bar
 from dianne.cli.console import say, talk
 from dianne.cli.downloads import Downloads
 from dianne.evaluation.strategy import Evaluation
@@ -45,15 +46,7 @@ class Screen(Downloads, LearnWatcher):
         self.begin = time.perf_counter()
         if talk.is_terminal:
             self.lines = job.options.trace
-            self.bar = Progress(
-                TextColumn("{task.completed:,}/{task.total:,}"),
-                BarColumn(bar_width=30),
-                TextColumn("{task.description}"),
-                TimeRemainingColumn(),
-                console=talk,
-                transient=True,
-                refresh_per_second=10,
-            )
+            self.bar = job_bar()
             self.task = self.bar.add_task("", total=self.total)
             self.bar.start()
 

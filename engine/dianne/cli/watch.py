@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import TaskID
 
+from dianne.cli.bar import job_bar
 from dianne.cli.console import say, show_json, talk
 from dianne.jobs.entry import WAITING, Entry
 from dianne.jobs.queue import Queue
@@ -55,14 +56,7 @@ def _text(job: Entry) -> str:
 
 class _Bar:
     def __init__(self) -> None:
-        self.bar = Progress(
-            TextColumn("{task.completed:,}/{task.total:,}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(),
-            console=talk,
-            transient=True,
-        )
+        self.bar = job_bar()
         self.task: TaskID | None = None
         self.waits = talk.status("waiting for its turn")
         self.waits.start()

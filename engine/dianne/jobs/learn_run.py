@@ -19,8 +19,8 @@ from dianne.jobs.checkpoint import Checkpoint
 from dianne.jobs.keep import Keep
 from dianne.jobs.keeper import Keeper, place_of, running, threads
 from dianne.jobs.learn import LearnResult, LearnWatcher, PreparedLearn
-from dianne.jobs.prepare import as_written, criterion_of
-from dianne.jobs.recipe import check_data, recipe_of
+from dianne.jobs.prepare import criterion_of
+from dianne.jobs.recipe import asked_of, check_data, recipe_of
 from dianne.jobs.record import Recorder
 from dianne.jobs.start import Start
 from dianne.jobs.validate import Validator
@@ -85,31 +85,18 @@ class LearnRun:
         """
         count = self.known.recipe["threads"] if self.known else None
         folder, identifier, total = self.job.folder, self.job.identifier, self.job.options.max_iterations
+        asked = {**asked_of(self.job, self.seed), "tag": self.job.tag}
         with (
             running(folder, identifier),
             threads(count),
             self.execution.running(),
-            Recorder(folder, self._asked(), total, self.watcher.note) as self.recorder,
+            Recorder(folder, asked, total, self.watcher.note) as self.recorder,
         ):
             if self.job.options.track:
                 track.start(folder, identifier, self.job.options.track)
             result = self._run()
             self.recorder.ended(result.summary(), result.stopped if self.interrupted else "")
         return result
-
-    def _asked(self) -> dict[str, Any]:
-        """What the job was asked to do, for its record."""
-        job = self.job
-        return {
-            "id": job.identifier,
-            "command": "learn",
-            "networks": [member.name for member in job.team],
-            "dataset": job.described.name,
-            "strategy": job.strategy.__name__,
-            "options": as_written(job.bound),
-            "seed": self.seed,
-            "tag": job.tag,
-        }
 
     def _run(self) -> LearnResult:
         train = self._open()

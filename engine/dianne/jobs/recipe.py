@@ -22,6 +22,19 @@ from dianne.jobs.prepare import Recorded, as_written, written
 from dianne.workspace import Folder
 
 
+def asked_of(job: PreparedLearn, seed: int) -> dict[str, Any]:
+    """What a job was asked to do; the seed is where its random numbers come from."""
+    return {
+        "id": job.identifier,
+        "command": "learn",
+        "networks": [member.name for member in job.team],
+        "dataset": job.described.name,
+        "strategy": job.strategy.__name__,
+        "options": as_written(job.bound),
+        "seed": seed,
+    }
+
+
 def recipe_of(
     job: PreparedLearn,
     seed: int,
@@ -41,13 +54,7 @@ def recipe_of(
         device: where it computes.
     """
     return {
-        "id": job.identifier,
-        "command": "learn",
-        "networks": [member.name for member in job.team],
-        "dataset": job.described.name,
-        "strategy": job.strategy.__name__,
-        "options": as_written(job.bound),
-        "seed": seed,
+        **asked_of(job, seed),
         "given": [
             [key, written(value.value), value.origin, value.key_origin] for key, value in job.given.items()
         ],
