@@ -3,6 +3,7 @@
 import pytest
 import torch
 from test_strategy_contract import LEARNERS, SETUPS, learn, workspace  # noqa: F401 - a fixture
+from workspaces import Notes
 
 from dianne.data.options import view
 from dianne.data.readers import open_dataset
@@ -37,16 +38,6 @@ def test_lower_precision_gives_nearly_the_same_losses(name, workspace):  # noqa:
     assert found["bf16"] != exact
 
 
-class Notes(LearnWatcher):
-    """What the user is told."""
-
-    def __init__(self):
-        self.told = []
-
-    def note(self, message):
-        self.told.append(message)
-
-
 @every_learner
 @pytest.mark.filterwarnings("ignore")  # torch's compiler uses what torch deprecates
 def test_compiled_networks_give_the_same_losses(name, workspace, monkeypatch):  # noqa: F811
@@ -63,7 +54,7 @@ def test_compiled_networks_give_the_same_losses(name, workspace, monkeypatch):  
             "compiled with non-empty donated buffers which requires create_graph=False and retain_graph=False"
         ],
     }
-    assert watcher.told == expected.get(name, [])
+    assert watcher.notes == expected.get(name, [])
 
 
 class Elsewhere(Execution):
