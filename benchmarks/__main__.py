@@ -39,7 +39,7 @@ def _part(name: str, options: dict[str, str], folder: Path) -> str:
         return OTHERS[name](folder)
     workload = WORKLOADS[name]
     rounds, threads = int(options.get("rounds", 7)), int(options.get("threads", 2))
-    plan = Plan(max(10, workload.chunk), rounds, workload.chunk, threads, options.get("clock") == "cpu")
+    plan = Plan(10, rounds, workload.chunk, threads, options.get("clock") == "cpu")
     peers = [*OURS, "by hand", "expert", *workload.peers]
     if "peers" in options:
         peers = [peer for peer in peers if peer in options["peers"].split(",")]

@@ -106,7 +106,8 @@ class Workload:
         name: on the command line.
         networks, dataset, options: of the job.
         batch: samples in a batch.
-        chunk: iterations that are timed together.
+        chunk: iterations that are timed together, about a second, so that what a job does by the clock (its
+            record is written every second) has its usual share.
         build: the networks by hand.
         updates: for each update of an iteration its loss, and which networks it trains.
         peers: who can learn it, besides ours and loops by hand.
@@ -237,7 +238,7 @@ WORKLOADS = {
     workload.name: workload
     for workload in (
         Workload(
-            "vae", "Encoder,Decoder", "MNIST", VAE, 128, 30,
+            "vae", "Encoder,Decoder", "MNIST", VAE, 128, 80,
             lambda: [
                 nn.Sequential(nn.Flatten(), *perceptron(784, 512, 512, 512, 4), Gaussian()),
                 nn.Sequential(*perceptron(2, 512, 512, 512, 784), nn.Sigmoid()),
@@ -245,7 +246,7 @@ WORKLOADS = {
             autoencoding, peers=("lightning", "pythae", "keras-jax", "keras-torch"),
         ),
         Workload(
-            "lenet5", "LeNet5", "MNIST", {}, 128, 5,
+            "lenet5", "LeNet5", "MNIST", {}, 128, 15,
             lambda: [nn.Sequential(
                 nn.Conv2d(1, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
                 nn.Conv2d(32, 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
@@ -254,7 +255,7 @@ WORKLOADS = {
             classifying, peers=("lightning", "keras-jax", "keras-torch"),
         ),
         Workload(
-            "gan", "Generator,Discriminator", "MNIST", {"strategy": "GAN"}, 128, 30,
+            "gan", "Generator,Discriminator", "MNIST", {"strategy": "GAN"}, 128, 100,
             lambda: [
                 nn.Sequential(*perceptron(10, 512, 784), nn.Sigmoid(), nn.Unflatten(1, (1, 28, 28))),
                 nn.Sequential(nn.Flatten(), *perceptron(784, 512, 1), nn.Sigmoid()),
@@ -262,7 +263,7 @@ WORKLOADS = {
             deceiving, judged=False,
         ),
         Workload(
-            "convvae", "ConvEncoder,ConvDecoder", "MNIST", VAE, 128, 5,
+            "convvae", "ConvEncoder,ConvDecoder", "MNIST", VAE, 128, 30,
             lambda: [
                 nn.Sequential(
                     nn.Conv2d(1, 32, 4, 2, 1), nn.ReLU(), nn.Conv2d(32, 64, 4, 2, 1), nn.ReLU(),
@@ -276,9 +277,9 @@ WORKLOADS = {
             ],
             autoencoding,
         ),
-        Workload("resnet20", "ResNet20", "Coloured", {}, 64, 2, resnet, classifying),
+        Workload("resnet20", "ResNet20", "Coloured", {}, 64, 10, resnet, classifying),
         Workload(
-            "charrnn", "CharRNN", "Shakespeare", TEXT, 50, 3,
+            "charrnn", "CharRNN", "Shakespeare", TEXT, 50, 12,
             lambda: [Characters(hidden=128, layers=3)], reading,
         ),
     )
