@@ -107,7 +107,7 @@ class Workload:
         networks, dataset, options: of the job.
         batch: samples in a batch.
         chunk: iterations that are timed together, about a second, so that what a job does by the clock (its
-            record is written every second) has its usual share.
+            record is written twice a second) has its usual share.
         build: the networks by hand.
         updates: for each update of an iteration its loss, and which networks it trains.
         peers: who can learn it, besides ours and loops by hand.
