@@ -17,6 +17,7 @@ from dianne.learning.methods import METHODS
 from dianne.learning.trainer import Trainer
 from dianne.learning.update import Update
 from dianne.network.network import share_weights
+from dianne.workspace import shipped
 
 
 def learn(workspace: Workspace, **options):
@@ -342,3 +343,100 @@ def test_modules_of_a_user_see_planes_first(convolutions, tmp_path):
     network = convolutions(text)
     Execution().place(network)
     assert network(torch.rand(5, 1, 8, 8)).shape == (5, 3 * 3 * 3)
+
+
+# -------------------------------------------------------------------------------------------- cells at once
+
+
+CELLS = """
+modules:
+  letters: {type: Input, shape: [3]}
+  lstm: {type: LSTMCell, output: 4, repeat: 2}
+  scores: {type: Linear, output: 2}
+  output: {type: Output}
+"""
+
+
+@pytest.fixture
+def cells(workspace, tmp_path):
+    """The same network twice: as it is, and as a job has it; and the calls of torch's layer."""
+    (tmp_path / "networks" / "Cells.yaml").write_text(CELLS)
+    plain, placed = (workspace.describe("Cells").build(seed=1) for _ in range(2))
+    execution = Execution()
+    execution.place(placed)
+    return plain, placed, execution
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The sequences that torch's layer was given."""
+    seen, real = [], torch.lstm
+
+    def lstm(sequence, *more):
+        seen.append(tuple(sequence.shape))
+        return real(sequence, *more)
+
+    monkeypatch.setattr(torch, "lstm", lstm)
+    return seen
+
+
+def test_cells_learn_from_whole_sequences_and_give_the_same(cells, calls):
+    plain, placed, _ = cells
+    x, state = torch.rand(5, 7, 3), {name: torch.rand(5, 4) for name in plain.zero_state(5, torch.rand(1))}
+    (expected, after), (found, last) = plain.unroll(x, state=state), placed.unroll(x, state=state)
+    assert calls == [(5, 7, 3), (5, 7, 4)]
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(last, after)
+    expected.square().sum().backward()
+    found.square().sum().backward()
+    for own, other in zip(placed.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad)
+
+
+def test_cells_run_step_by_step_where_somebody_looks_or_little_is_gained(cells, calls):
+    plain, placed, _ = cells
+    placed.eval()
+    placed(torch.rand(5, 7, 3))  # evaluations are exact
+    placed.train()
+    placed(torch.rand(5, 3, 3))  # a few steps
+    placed.double()(torch.rand(5, 7, 3).double())
+    plain(torch.rand(5, 7, 3))  # no job
+    placed.float()
+    steps = []
+    for cell in ("lstm1", "lstm2"):
+        gates = placed.get_submodule(f"{cell}.gates")
+        gates.register_forward_hook(lambda *_: steps.append(1))
+    placed(torch.rand(5, 7, 3))
+    assert (calls, len(steps)) == ([], 14)
+
+
+def test_a_cell_that_somebody_changed_is_no_cell(workspace, tmp_path, calls):
+    block = (shipped("networks") / "blocks" / "LSTMCell.yaml").read_text()
+    (tmp_path / "networks" / "LSTMCell.yaml").write_text(block.replace("type: Tanh}", "type: ReLU}"))
+    (tmp_path / "networks" / "Cells.yaml").write_text(CELLS)
+    network = workspace.describe("Cells").build(seed=1)
+    Execution().place(network)
+    network(torch.rand(5, 7, 3))
+    assert calls == []
+
+
+def test_second_derivatives_bring_cells_back_to_single_steps(cells):
+    plain, placed, execution = cells
+    noise = execution.generator(1), torch.Generator().manual_seed(1)
+    weights = [parameter.detach().clone() for parameter in plain.parameters()]
+
+    def loss(network, generator):
+        def penalty():
+            x = torch.rand(5, 7, 3, generator=generator, requires_grad=True)
+            (gradient,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+            return {"loss": gradient.square().sum()}
+
+        return penalty
+
+    terms = []
+    for network, generator, how in ((placed, noise[0], execution), (plain, noise[1], Execution())):
+        trainer = Trainer(network, (METHODS.get("SGD"), METHODS.get("SGD").Options()))
+        update = Update(loss(network, generator), [trainer], execution=how)
+        terms.append([update()["loss"].item() for _ in range(2)])
+    assert terms[0] == pytest.approx(terms[1], rel=1e-5)
+    assert not torch.equal(next(plain.parameters()), weights[0])

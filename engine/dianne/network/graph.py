@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dianne.errors import UsageError
+from dianne.network import cells
 from dianne.network.catalog import pick, samplewise
 
 Shape = tuple[int, ...]
@@ -52,6 +53,8 @@ class Graph(nn.Module):
     Attributes:
         recurrent: whether it runs step by step.
         stateful: whether it has a state at all, which `unroll` takes and gives.
+        is_cell: whether it is an LSTMCell.
+        at_once: whether it is to learn from sequences in one call, as such a cell.
 
     Args:
         name: of the network, for messages.
@@ -74,6 +77,8 @@ class Graph(nn.Module):
         self.recurrent = bool(self.memories) or any(graph.recurrent for graph in graphs)
         self._plan_steps(modules, wires)
         self.stateful = bool(self.memories or self._inner)
+        self.is_cell = cells.is_cell(modules, wires)
+        self.at_once = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep own attributes apart from modules of the same name, such as `training`."""
@@ -184,6 +189,8 @@ class Graph(nn.Module):
         if len({sequence.shape[1] for sequence in sequences}) > 1:
             found = ", ".join(str(sequence.shape[1]) for sequence in sequences)
             raise ShapeError(f"{self.network} takes sequences of one length, got {found} steps")
+        if self.at_once and self.training and cells.can_run(self, sequences[0]):
+            return cells.run(self, sequences[0], state)
         if self._by_module:
             return self._unroll_modules(sequences, state)
         steps: list[tuple[Tensor, ...]] = []
