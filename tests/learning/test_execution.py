@@ -362,9 +362,8 @@ def cells(workspace, tmp_path):
     """The same network twice: as it is, and as a job has it; and the calls of torch's layer."""
     (tmp_path / "networks" / "Cells.yaml").write_text(CELLS)
     plain, placed = (workspace.describe("Cells").build(seed=1) for _ in range(2))
-    execution = Execution()
-    execution.place(placed)
-    return plain, placed, execution
+    Execution().place(placed)
+    return plain, placed
 
 
 @pytest.fixture
@@ -381,7 +380,7 @@ def calls(monkeypatch):
 
 
 def test_cells_learn_from_whole_sequences_and_give_the_same(cells, calls):
-    plain, placed, _ = cells
+    plain, placed = cells
     x, state = torch.rand(5, 7, 3), {name: torch.rand(5, 4) for name in plain.zero_state(5, torch.rand(1))}
     (expected, after), (found, last) = plain.unroll(x, state=state), placed.unroll(x, state=state)
     assert calls == [(5, 7, 3), (5, 7, 4)]
@@ -394,7 +393,7 @@ def test_cells_learn_from_whole_sequences_and_give_the_same(cells, calls):
 
 
 def test_cells_run_step_by_step_where_somebody_looks_or_little_is_gained(cells, calls):
-    plain, placed, _ = cells
+    plain, placed = cells
     placed.eval()
     placed(torch.rand(5, 7, 3))  # evaluations are exact
     placed.train()
@@ -420,23 +419,13 @@ def test_a_cell_that_somebody_changed_is_no_cell(workspace, tmp_path, calls):
     assert calls == []
 
 
-def test_second_derivatives_bring_cells_back_to_single_steps(cells):
-    plain, placed, execution = cells
-    noise = execution.generator(1), torch.Generator().manual_seed(1)
-    weights = [parameter.detach().clone() for parameter in plain.parameters()]
-
-    def loss(network, generator):
-        def penalty():
-            x = torch.rand(5, 7, 3, generator=generator, requires_grad=True)
-            (gradient,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
-            return {"loss": gradient.square().sum()}
-
-        return penalty
-
-    terms = []
-    for network, generator, how in ((placed, noise[0], execution), (plain, noise[1], Execution())):
-        trainer = Trainer(network, (METHODS.get("SGD"), METHODS.get("SGD").Options()))
-        update = Update(loss(network, generator), [trainer], execution=how)
-        terms.append([update()["loss"].item() for _ in range(2)])
-    assert terms[0] == pytest.approx(terms[1], rel=1e-5)
-    assert not torch.equal(next(plain.parameters()), weights[0])
+def test_cells_have_second_derivatives(cells, calls):
+    x = torch.rand(5, 7, 3, requires_grad=True)
+    found = []
+    for network in cells:
+        (gradient,) = torch.autograd.grad(network(x).sum(), x, create_graph=True)
+        found.append(
+            torch.autograd.grad(gradient.square().sum(), network.get_parameter("lstm1.gates.weight"))
+        )
+    torch.testing.assert_close(*found)
+    assert len(calls) == 2

@@ -86,7 +86,6 @@ class Execution:
         self.compiling = Compiling(self.options.compile, total, note)
         self.evaluating = False
         self.generators: list[torch.Generator] = []
-        self.cells: list[Graph] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -140,34 +139,13 @@ class Execution:
         if self.device.type != "cpu":
             move(network, self.device)
         else:
-            self.run_at_once(network)
+            run_cells_at_once(network)
             if not put_planes_last(network) and self.lower is None and self.compiling.mode == "never":
                 return  # it runs as it is
         stateful = getattr(network, "stateful", False)
         network.forward = self._wrapped(network.forward, self.compiling.choice(network.forward, stateful))
         if stateful:
             network.unroll = self._wrapped(network.unroll, network.unroll)  # type: ignore[assignment,arg-type]
-
-    def run_at_once(self, network: nn.Module) -> None:
-        """Let cells see whole sequences."""
-        found = [module for module in network.modules() if isinstance(module, Graph) and module.is_cell]
-        for cell in found:
-            cell.at_once = True
-        self.cells += found
-
-    @property
-    def daring(self) -> bool:
-        """Whether it computes in ways that torch may refuse, after which `give_up` helps."""
-        return self.compiling.on or bool(self.cells)
-
-    def give_up(self, error: RuntimeError) -> bool:
-        """Compute in the plain way from now on; False if that is not what torch complains of."""
-        if not self.cells or "mkldnn_rnn_layer" not in str(error):
-            return self.compiling.give_up(error)
-        for cell in self.cells:  # it has no second derivative
-            cell.at_once = False
-        self.cells.clear()
-        return True
 
     def _wrapped(self, eager: Callable[..., Any], chosen: Callable[..., Any]) -> Callable[..., Any]:
         def run(*values: Any, **more: Any) -> Any:
@@ -193,6 +171,13 @@ def move(network: nn.Module, device: torch.device) -> None:
     for (first, key), *others in owners.values():
         for values, name in others:
             values[name] = first[key]
+
+
+def run_cells_at_once(network: nn.Module) -> None:
+    """Let a network's cells learn from whole sequences."""
+    for module in network.modules():
+        if isinstance(module, Graph) and module.is_cell:
+            module.at_once = True
 
 
 def put_planes_last(network: nn.Module) -> bool:

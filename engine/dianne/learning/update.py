@@ -51,7 +51,7 @@ class Update:
             DivergedError: a term is not finite; no weight was changed.
         """
         self.arguments = arguments
-        compute = self.compute_or_give_up if self.execution.daring else self.compute
+        compute = self.compute_or_give_up if self.execution.compiling.on else self.compute
         terms = compute(arguments)
         self.calls += 1
         if self.calls % self.accumulate == 0:
@@ -59,12 +59,12 @@ class Update:
         return {name: term.detach() for name, term in terms.items()}
 
     def compute_or_give_up(self, arguments: tuple[Any, ...]) -> Terms:
-        """`compute`; once more, with the same random numbers, in the plain way where torch refuses."""
+        """`compute`; once more, with the same random numbers, where networks cannot be compiled."""
         put_back = self.execution.remember()
         try:
             return self.compute(arguments)
         except RuntimeError as error:
-            if not self.execution.give_up(error):
+            if not self.execution.compiling.give_up(error):
                 raise
         put_back()
         return self.compute(arguments)
