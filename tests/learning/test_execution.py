@@ -419,6 +419,16 @@ def test_a_cell_that_somebody_changed_is_no_cell(workspace, tmp_path, calls):
     assert calls == []
 
 
+def test_cells_of_a_bf16_job_compute_in_float32(workspace, tmp_path, calls):
+    (tmp_path / "networks" / "Cells.yaml").write_text(CELLS)
+    plain, placed = (workspace.describe("Cells").build(seed=1) for _ in range(2))
+    Execution(ExecutionOptions(device="cpu", precision="bf16")).place(placed)
+    x = torch.rand(5, 7, 3)
+    found = placed(x)
+    assert len(calls) == 2
+    torch.testing.assert_close(found, plain(x), rtol=0.02, atol=0.002)  # the scores are bfloat16
+
+
 def test_cells_have_second_derivatives(cells, calls):
     x = torch.rand(5, 7, 3, requires_grad=True)
     found = []

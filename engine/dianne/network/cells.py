@@ -37,8 +37,8 @@ def is_cell(modules: Mapping[str, nn.Module], wires: Wires) -> bool:
 
 def can_run(cell: Graph, sequence: Tensor) -> bool:
     """Whether the layer may stand in: torch has it for such tensors, and nobody looks inside the cell."""
-    plain = sequence.device.type == "cpu" and sequence.dtype == torch.float32
-    if not plain or sequence.shape[1] <= _FEW or torch.is_autocast_enabled("cpu"):
+    plain = cell.get_parameter("gates.weight").dtype == torch.float32 and sequence.device.type == "cpu"
+    if not plain or sequence.shape[1] <= _FEW:
         return False
     return not any(module._forward_hooks or module._forward_pre_hooks for module in cell.children())
 
@@ -60,6 +60,8 @@ def run(cell: Graph, sequence: Tensor, state: Mapping[str, Tensor]) -> tuple[Ten
     weight = torch.cat([weights[part] for part in _ORDER])
     bias = torch.cat([biases[part] for part in _ORDER])
     parameters = [weight[:, :incoming], weight[:, incoming:], bias, torch.zeros_like(bias)]
-    before = [state["h"].unsqueeze(0), state["c"].unsqueeze(0)]
-    result, h, c = torch.lstm(sequence, before, parameters, True, 1, 0.0, cell.training, False, True)
+    before = [state["h"].float().unsqueeze(0), state["c"].float().unsqueeze(0)]
+    with torch.autocast("cpu", enabled=False):  # in float32 the layer is faster than steps in bfloat16
+        layer = torch.lstm(sequence.float(), before, parameters, True, 1, 0.0, cell.training, False, True)
+    result, h, c = layer
     return result, {"h": h.squeeze(0), "c": c.squeeze(0)}
