@@ -181,16 +181,18 @@ def run_cells_at_once(network: nn.Module) -> None:
 
 
 def put_planes_last(network: nn.Module) -> bool:
-    """Let a network's convolutions learn with planes last in memory; not beside a user's modules.
+    """Let a network's convolutions learn with planes last in memory, as oneDNN likes them on a CPU.
 
-    Those may take views that need planes first. Tells whether there are such convolutions.
+    Not beside a user's modules: those may take views that need planes first. Tells whether it was done.
     """
     modules = list(network.modules())
     kernels = [module for module in modules if isinstance(module, Kernels)]
     ours = all(type(module).__module__.startswith(("dianne.network.", "torch.nn.")) for module in modules)
-    for module in kernels if ours else ():
+    if not (ours and torch.backends.mkldnn.is_available()):  # type: ignore[no-untyped-call]
+        return False
+    for module in kernels:
         module.planes_last = True
-    return bool(kernels) and ours
+    return bool(kernels)
 
 
 def moved(value: Any, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:
