@@ -294,6 +294,15 @@ def test_two_spoilt_checkpoints_are_named(workspace):
     )
 
 
+@pytest.mark.parametrize("kind", [torch.complex64, torch.uint16, torch.float8_e5m2])
+def test_buffers_of_rare_types_come_back(tmp_path, kind):
+    found = checkpoint.Checkpoint({"id": "abc"}, 7, {"buffer": torch.arange(5.0).to(kind)})
+    checkpoint.write(tmp_path, checkpoint.snapshot(found))
+    back = checkpoint.read(tmp_path).state["buffer"]
+    assert back.dtype == kind
+    assert back.to(torch.complex64).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_no_changed_byte_goes_unseen(tmp_path):
     state = {"weights": torch.arange(5.0), "pair": (1, None), 3: [True, "text", float("inf")]}
     found = checkpoint.Checkpoint({"id": "abc"}, 7, state)

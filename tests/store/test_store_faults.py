@@ -162,3 +162,16 @@ def test_what_can_be_read_survives_every_fault_of_the_newest_entry(store):
         assert [one.whole for one in verify(store, f"Encoder:{tag}").affected] == [newest.parent]
         history.rollback(store, ["Encoder"], f"{tag}~1")
         assert stored(store, tag) == 1
+
+
+def test_files_of_somebody_else_among_the_tags_are_no_tags(store):
+    put(store, "v1.0/best+", 1)
+    for name in (".DS_Store", "Encoder/.DS_Store", "Encoder/.nfs0001", "Encoder/deeper/vae", "Encoder/x.tmp"):
+        path = MODELS / "refs" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("anything")
+    assert store.refs() == [("Encoder", "v1.0/best+")]
+    assert list(store.tags("Encoder")) == ["v1.0/best+"]
+    assert verify(store).faults == {}
+    collect(store, keep=1, now=tomorrow())
+    assert stored(store, "v1.0/best+") == 1

@@ -99,10 +99,13 @@ def ref(network: str, tag: str) -> str:
     return f"refs/{safe(network)}/{safe(check_tag(tag))}"
 
 
-def named_by(ref: str) -> tuple[str, str]:
-    """Network and tag of a tag's file."""
-    _, network, tag = ref.split("/")
-    return unquote(network), unquote(tag)
+def named_by(ref: str) -> tuple[str, str] | None:
+    """Network and tag of a tag's file; None for a file of somebody else (.DS_Store, a copy under way)."""
+    parts = ref.split("/")
+    names = [unquote(part) for part in parts[1:]]
+    if len(names) != 2 or [safe(name) for name in names] != parts[1:]:
+        return None
+    return names[0], names[1]
 
 
 def blob(identifier: str) -> str:

@@ -74,7 +74,7 @@ class Store:
     def _refs_below(self, folder: str) -> list[tuple[str, str]]:
         with self.reading(folder):
             found = [file.path for file in self.files.below(folder)]
-        return sorted(addresses.named_by(path) for path in found if not path.endswith(".tmp"))
+        return sorted(named for path in found if (named := addresses.named_by(path)))
 
     def tags(self, network: str) -> dict[str, Manifest]:
         """The tags of a network by name; empty if it has none. Raises as `manifest`."""
