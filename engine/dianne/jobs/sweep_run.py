@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dianne.errors import UsageError
-from dianne.jobs.ending import notify
+from dianne.jobs.ending import give_up
 from dianne.jobs.entry import Entry
 from dianne.jobs.prepare import plain
 from dianne.jobs.queue import RESOURCES, Queue
@@ -226,7 +226,7 @@ class _Run:
         with suppress(UsageError):  # it has ended meanwhile
             self.queue.stop(job)
         with self.queue.database.writing() as session:
-            notify(session, job, "INFO", f"given up: other trials of the sweep {self.sweep.name} were better")
+            give_up(session, job, self.sweep.name)
         self._end(job, TrialState.PRUNED)
 
     def _stop_all(self) -> None:
