@@ -181,3 +181,10 @@ def test_a_value_that_does_not_fit_fails_its_trial_and_the_sweep_goes_on(folder)
         (2, 9, "failed", misfit.format(9)),
     ]
     assert [trial.state.name for trial in study.get_trials()] == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
+
+
+def test_a_sweep_without_a_name_gets_one_under_which_nothing_is_stored(folder):
+    tried(folder, hidden="4,8", trials=1)
+    assert sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, "hidden": "4,8"}).name == "sweep2"
+    sweep.place_of(folder).unlink()  # as in another workspace with the same models
+    assert sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, "hidden": "4,8"}).name == "sweep2"
