@@ -12,6 +12,8 @@ from killing import bits, workspace_in
 from dianne import DianneError, UsageError, Workspace
 from dianne.jobs import checkpoint, resume
 from dianne.jobs.checkpoint import NEWEST, PREVIOUS, CheckpointError
+from dianne.jobs.database import Database
+from dianne.jobs.ending import end, give_up
 from dianne.jobs.keeper import place_of
 from dianne.jobs.learn import LearnWatcher
 
@@ -278,6 +280,44 @@ def test_another_version_is_noted(workspace):
         f"another version than when the job began: torch 2.5.1 then, {torch.__version__} now; "
         "its bits may differ"
     ]
+
+
+@pytest.mark.parametrize("why", ["failed", "queued", "given up", "spoilt"])
+def test_without_a_name_only_a_job_that_was_interrupted_goes_on(why, workspace):
+    mine = interrupted(workspace)
+    other = interrupted(workspace, tag="other")
+    with Database(workspace.folder).writing() as session:
+        if why == "failed":
+            end(session, other, "failed", "failed: it diverged", "it diverged")
+        if why == "queued":
+            session.execute("UPDATE jobs SET status = 'queued', foreground = 0 WHERE id = ?", (other,))
+        if why == "given up":
+            give_up(session, other, "s")
+    if why == "spoilt":
+        for name in (NEWEST, PREVIOUS):
+            (place(workspace, other) / name).write_bytes(b"")
+    assert workspace.resume().job == mine
+    if why != "spoilt":
+        jobs = workspace.folder.state / "jobs"
+        assert refused(workspace) == f"no job in {jobs}/ was interrupted; all are finished, or running"
+
+
+@pytest.mark.parametrize(
+    "ending", [("stopped", ""), ("interrupted", ""), ("failed", "killed", "killed by SIGKILL", "SIGKILL")]
+)
+def test_whatever_interrupted_a_job_it_goes_on_without_a_name(ending, workspace):
+    interrupted(workspace)
+    job = interrupted(workspace, tag="other")
+    with Database(workspace.folder).writing() as session:
+        end(session, job, *ending)
+    assert workspace.resume().job == job
+
+
+def test_a_job_goes_on_without_a_name_although_the_records_are_spoilt(workspace):
+    job = interrupted(workspace)
+    for path in workspace.folder.state.glob("jobs.db*"):
+        path.write_bytes(b"no database" * 1000)
+    assert workspace.resume().job == job
 
 
 # --------------------------------------------------------------------------------------------- spoilt files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import optuna
 import pytest
 import torch
 
@@ -18,6 +19,16 @@ OPTIONS = {
     "split": "0.8", "maxIterations": "4", "validationInterval": "2", "range": "0,199", "parallel": 1,
     "seed": "1", "threads": "1",
 }  # fmt: skip
+GROUPED = """
+parameters: {groups: 1}
+modules:
+  image: {type: Input, shape: [1, 28, 28]}
+  hidden: {type: Linear, output: 16}
+  norm: {type: torch.nn.GroupNorm, num_groups: "${groups}", num_channels: 16}
+  scores: {type: Linear, output: 10}
+  classes: {type: LogSoftmax}
+  output: {type: Output}
+"""
 
 
 @pytest.fixture
@@ -32,14 +43,14 @@ def threads_as_before():
     torch.set_num_threads(before)
 
 
-def tried(folder, stop=lambda: False, wake=None, **options):
+def tried(folder, stop=lambda: False, wake=None, networks="MLP", **options):
     """A sweep whose jobs are run at once, in this process."""
 
     def run_all():
         for job in Queue(folder).jobs("queued"):
             work(folder, job, lambda: "")
 
-    prepared = sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, **options})
+    prepared = sweep.prepare(folder, networks, "Digits", {**OPTIONS, **options})
     return sweep_run.run(prepared, wake or run_all, stop=stop)
 
 
@@ -144,3 +155,36 @@ def test_a_hopeless_trial_is_given_up_and_a_failed_one_says_why(folder):
     assert queue.get(found.trials[6].job).status == "stopped"  # it had not begun
     last = queue.notifications()[-1]
     assert last.message == "given up: other trials of the sweep s were better"
+
+
+def test_a_value_that_does_not_fit_fails_its_trial_and_the_sweep_goes_on(folder):
+    path = folder.root / "networks" / "Grouped.yaml"
+    path.parent.mkdir()
+    path.write_text(GROUPED)
+    misfit = (
+        f"{path}: 1 problem\n  {path}:6:3: norm (torch.nn.GroupNorm): num_channels (16) must be divisible by "
+        "num_groups ({})"
+    )
+    given = {"networks": "Grouped", "groups": "1..16", "name": "s"}
+    for _ in range(2):  # asked once more, it says the same
+        with pytest.raises(UsageError) as fault:
+            tried(folder, trials=1, **given)
+        assert str(fault.value) == f"no trial of the sweep 's' could begin; {misfit.format(7)}"
+    study = optuna.load_study(study_name="s", storage=sweep.storage_of(folder))
+    study.enqueue_trial({"groups": 5})
+    study.ask({"groups": optuna.distributions.IntDistribution(1, 16)})  # its process died before it had a job
+    found = tried(folder, trials=4, **given)
+    assert [(trial.number, trial.options["groups"], trial.status, trial.error) for trial in found.trials] == [
+        (3, 16, "finished", None),
+        (0, 7, "failed", misfit.format(7)),
+        (1, 5, "failed", misfit.format(5)),
+        (2, 9, "failed", misfit.format(9)),
+    ]
+    assert [trial.state.name for trial in study.get_trials()] == ["FAIL", "FAIL", "FAIL", "COMPLETE"]
+
+
+def test_a_sweep_without_a_name_gets_one_under_which_nothing_is_stored(folder):
+    tried(folder, hidden="4,8", trials=1)
+    assert sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, "hidden": "4,8"}).name == "sweep2"
+    sweep.place_of(folder).unlink()  # as in another workspace with the same models
+    assert sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, "hidden": "4,8"}).name == "sweep2"

@@ -35,6 +35,24 @@ def notify(session: sqlite3.Connection, job: str | None, level: str, message: st
     )
 
 
+_GIVEN_UP = "given up: "
+
+
+def give_up(session: sqlite3.Connection, identifier: str, sweep: str) -> None:
+    """Note that a sweep ends a job, because others were better."""
+    notify(session, identifier, "INFO", f"{_GIVEN_UP}other trials of the sweep {sweep} were better")
+
+
+def not_to_resume(session: sqlite3.Connection) -> set[str]:
+    """Jobs that nobody interrupted: they ended by themselves, wait, or were given up by a sweep."""
+    rows = session.execute(
+        "SELECT id FROM jobs WHERE status IN ('finished', 'failed', 'queued') AND signal IS NULL "
+        "UNION SELECT job FROM notifications WHERE substr(message, 1, ?) = ?",
+        (len(_GIVEN_UP), _GIVEN_UP),
+    )
+    return {str(row[0]) for row in rows}
+
+
 def ending_of(error: BaseException) -> tuple[str, str, str | None]:
     """How a job ended that raised something: its status, a sentence, and the first real cause."""
     if isinstance(error, Exception):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from dianne.document import display
-from dianne.errors import UsageError, suggest
+from dianne.errors import DianneError, UsageError, suggest
 from dianne.jobs import lock
-from dianne.jobs.checkpoint import NEWEST, PREVIOUS, Checkpoint, read
+from dianne.jobs.checkpoint import NEWEST, PREVIOUS, Checkpoint, CheckpointError, read
+from dianne.jobs.database import Database
+from dianne.jobs.ending import not_to_resume
 from dianne.jobs.keeper import place_of
 from dianne.jobs.learn import LearnWatcher
 from dianne.jobs.learn_run import LearnRun
@@ -82,10 +85,21 @@ def find(folder: Folder, job: str) -> str:
 
 
 def _newest(folder: Folder) -> str:
-    """The job that was interrupted last."""
+    """The job that was interrupted last, of those with a checkpoint that is whole."""
+    others: set[str] = set()
+    with suppress(DianneError), Database(folder).reading() as session:  # jobs go on without their record, too
+        others = not_to_resume(session)
+    faults = []
     for path in sorted(kept(folder), key=_written, reverse=True):
-        if not lock.held(folder, path.name) and not read(path).finished:
-            return path.name
+        if path.name in others or lock.held(folder, path.name):
+            continue
+        try:
+            if not read(path).finished:
+                return path.name
+        except CheckpointError as fault:
+            faults.append(fault)
+    if faults:
+        raise faults[0]
     raise UsageError(f"no job in {_jobs(folder)}/ was interrupted; all are finished, or running")
 
 

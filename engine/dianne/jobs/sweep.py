@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from dianne.jobs.queue import RESOURCES
 from dianne.jobs.ranges import Space, read_choices, read_range
 from dianne.jobs.resources import Resources, filled, machine
 from dianne.options import NonNegativeInt, Options, PositiveInt, keys
-from dianne.store import check_tag
+from dianne.store import Store, check_tag
 from dianne.workspace import Folder
 
 try:
@@ -107,7 +108,7 @@ def prepare(
         raise UsageError(
             "a sweep needs validationSet=... or split=..., samples that tell which trial is best"
         )
-    name = sweep.name or sweep.tag or _free_name(folder)
+    name = sweep.name or sweep.tag or _free_name(folder, names_of(networks))
     check_tag(f"{name}/{sweep.trials}@best")
     check_tag(sweep.tag or name)
     return PreparedSweep(
@@ -156,6 +157,13 @@ def storage_of(folder: Folder) -> str:
     return f"sqlite:///{place_of(folder)}"
 
 
-def _free_name(folder: Folder) -> str:
+def _free_name(folder: Folder, networks: Iterable[str]) -> str:
+    """A name of no study, and under which no weights are that trials would go on from."""
     known = optuna.get_all_study_names(storage_of(folder)) if place_of(folder).exists() else []
-    return next(name for n in range(1, len(known) + 2) if (name := f"sweep{n}") not in known)
+    store = Store(folder.models)
+    return next(
+        name
+        for n in count(1)
+        if (name := f"sweep{n}") not in known
+        and not any(store.has(network, f"{name}/0") for network in networks)
+    )

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dianne.errors import UsageError
-from dianne.jobs.ending import notify
+from dianne.jobs.ending import give_up
 from dianne.jobs.entry import Entry
 from dianne.jobs.prepare import plain
 from dianne.jobs.queue import RESOURCES, Queue
@@ -38,7 +38,7 @@ class Tried:
         status: "finished", "pruned", "failed", "stopped" or "running".
         value: the best of the metric so far; None if it was never evaluated.
         options: those that the sweep chose.
-        job: its identifier.
+        job: its identifier; "" if its values did not fit, so that it could not begin.
         error: why it failed, else None.
     """
 
@@ -89,7 +89,7 @@ def run(
         stop: asked again and again; if it says so, trials that run are stopped; they go on with the sweep.
 
     Raises:
-        UsageError: a sweep of this name tried something else.
+        UsageError: a sweep of this name tried something else, or no trial could begin.
     """
     place_of(sweep.folder).parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
@@ -157,7 +157,12 @@ class _Run:
         sweep = self.sweep
         tag = f"{sweep.name}/{trial.number}"
         options = {**sweep.fixed, **trial.params, "tag": tag}
-        job = self.queue.submit("learn", sweep.networks, sweep.dataset, options)
+        try:
+            job = self.queue.submit("learn", sweep.networks, sweep.dataset, options)
+        except UsageError as error:  # only the ends of a range were checked; another trial may fit
+            trial.set_user_attr("error", str(error))
+            self._tell(trial, TrialState.FAIL)
+            return
         trial.set_user_attr("job", job)
         self._follow(trial, job)
 
@@ -210,15 +215,18 @@ class _Run:
 
     def _end(self, job: str, state: TrialState) -> None:
         live = self.live.pop(job)
-        number = live.trial.number
-        self.study.tell(number, live.best if state == TrialState.COMPLETE else None, state)
-        self.told(self._tried(number), self.metric)
+        self._tell(live.trial, state, live.best if state == TrialState.COMPLETE else None)
+
+    def _tell(self, trial: Trial, state: TrialState, value: float | None = None) -> None:
+        """Tell the study, and whoever follows, that a trial is over."""
+        self.study.tell(trial.number, value, state)
+        self.told(self._tried(trial.number), self.metric)
 
     def _prune(self, job: str) -> None:
         with suppress(UsageError):  # it has ended meanwhile
             self.queue.stop(job)
         with self.queue.database.writing() as session:
-            notify(session, job, "INFO", f"given up: other trials of the sweep {self.sweep.name} were better")
+            give_up(session, job, self.sweep.name)
         self._end(job, TrialState.PRUNED)
 
     def _stop_all(self) -> None:
@@ -235,6 +243,8 @@ class _Run:
 
     def _result(self) -> SweepResult:
         tried = [_tried(trial, self.queue) for trial in self.study.get_trials(deepcopy=False)]
+        if tried and not any(trial.job for trial in tried):
+            raise UsageError(f"no trial of the sweep '{self.sweep.name}' could begin; {tried[-1].error}")
         sign = -1 if self.sweep.larger_is_better else 1
         tried.sort(key=lambda trial: (trial.value is None, sign * (trial.value or 0.0)))
         networks = self._tag_best(next((trial for trial in tried if trial.status == "finished"), None))
@@ -275,7 +285,7 @@ def _tried(trial: FrozenTrial, queue: Queue) -> Tried:
     job = trial.user_attrs.get("job", "")
     entry: Entry | None = queue.get(job) if job and queue.knows(job) else None
     status = _STATES.get(trial.state) or (entry.status if entry else "failed")
-    error = entry.error if entry and status == "failed" else None
+    error = (entry.error if entry else trial.user_attrs.get("error")) if status == "failed" else None
     return Tried(trial.number, status, trial.user_attrs.get("best"), dict(trial.params), job, error)
 
 
