@@ -292,13 +292,3 @@ def test_iterations_are_those_of_the_network_that_learned_most(workspace):
     given = {**VAE, "decoder.initTag": "long", "maxIterations": 1}
     workspace.learn("Encoder,Decoder", "Digits", **given)
     assert [workspace.tags(name)["vae"].iteration for name in ("Encoder", "Decoder")] == [10, 10]
-
-
-def test_clean_starts_from_an_init_tag_and_not_from_the_tag_itself(workspace):
-    follow(workspace, tag="a")
-    follow(workspace, tag="b", seed=2)
-    told = follow(workspace, tag="b", seed=3, clean=True, **{"network.initTag": "a"})
-    assert told == ["starting from 'a', which has learned 4 iterations"]
-    manifest = workspace.store.manifest("Net", "b")
-    start = workspace.store.resolve("Net", "a")
-    assert (manifest.iteration, manifest.job["starts"]["network"]) == (8, start)

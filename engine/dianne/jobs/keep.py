@@ -93,7 +93,7 @@ class Keep:
         self, member: Member, iteration: int, terms: dict[str, float], metrics: dict[str, float]
     ) -> Manifest:
         job, network = self.job, self.job.networks[member.name]
-        first = job.origin(member)
+        first = job.origin(member) and not job.options.clean
         return Manifest(
             network=network.name,
             text=network.file.document.text,

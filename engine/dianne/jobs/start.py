@@ -54,7 +54,7 @@ class Start:
         graphs = {member.role: self._new(member) for member in learning}
         if self.known is not None:
             self._load_known(graphs, learning)
-        else:
+        elif not self.job.options.clean:
             self._load_learned(graphs, learning)
         for member in self.job.team:
             if not member.trains:
@@ -90,8 +90,7 @@ class Start:
     def _load_learned(self, graphs: dict[str, Graph], learning: list[Member]) -> None:
         """Fill the networks that learn; say from which tags."""
         own = [member for member in learning if not self.job.origin(member)]
-        clean = self.job.options.clean
-        stored = [member for member in own if not clean and self.store.has(member.name, self.job.tag)]
+        stored = [member for member in own if self.store.has(member.name, self.job.tag)]
         learned: dict[str, int] = {}  # iterations by tag
         try:
             for member in stored:
