@@ -15,6 +15,7 @@ finally:
     print([name for name in ("torch._dynamo.eval_frame", "sympy.core") if name in sys.modules])
 """
 COMPILING = """
+import importlib.util
 import inspect
 import sys
 from dianne.compiler import put_off
@@ -30,6 +31,8 @@ assert "sympy.core" not in sys.modules
 assert early.disable(len) is len
 assert inspect.getmodule(lambda: 1)  # looks at all modules
 assert not hasattr(early, "__wrapped__")
+assert importlib.util.find_spec("sympy").name == "sympy"
+assert "sympy.core" not in sys.modules
 network = torch.nn.Linear(2, 3)
 optimizer = torch.optim.Adam(network.parameters())
 network(torch.ones(4, 2)).sum().backward()
@@ -44,6 +47,8 @@ assert early.disable is torch._dynamo.disable
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 unsure = ShapeEnv().create_unbacked_symint() > 3
 assert early_guess(unsure) is False  # kept since before there were formulas, it knows them now
+import sympy
+assert sympy.__version__
 print("fine")
 """
 

@@ -11,6 +11,7 @@ import importlib
 import operator
 import sys
 from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -55,6 +56,7 @@ class _Later(ModuleType):
 
     def __init__(self, name: str, known: Mapping[str, Any], package: bool = True):
         super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None, is_package=package)  # for those who ask whether it is there
         self._known = known
         self._package = package
 
@@ -63,7 +65,7 @@ class _Later(ModuleType):
         if waiting and name in self._known:
             known = self._known[name]
             return known if isinstance(known, type) else self._answer(name, known)
-        if name.startswith("__") and not (name == "__path__" and self._package):
+        if name.startswith("__") and not (name in ("__path__", "__version__") and self._package):
             raise AttributeError(name)  # asked of all modules, by `inspect` for one
         if waiting:
             del sys.modules[self.__name__]
