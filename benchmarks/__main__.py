@@ -12,12 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import report, scale, start
+from benchmarks import gpu, report, scale, start
 from benchmarks.gate import Plan, Turns
 from benchmarks.peers import OURS
 from benchmarks.workloads import WORKLOADS
 
-OTHERS = {"start": start.measure, "size": scale.measure}
+OTHERS = {"start": start.measure, "size": scale.measure, "gpu": gpu.measure}
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ class BinaryCrossEntropy(Criterion):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """(b, n) and (b, n) -> (b,); UsageError for values outside 0 to 1."""
         losses: Tensor = _Bernoulli.apply(output, target).sum(1)  # type: ignore[no-untyped-call]
-        if losses.device.type == "cpu" and not _between_0_and_1(losses, target):
+        if at_hand(losses) and not _between_0_and_1(losses, target):
             _refuse_outside("outputs", output, "end the network in a Sigmoid")
             _refuse_outside("targets", target, "choose a criterion for such values, as MSE")
         return losses
@@ -301,6 +301,11 @@ def prior_to_posterior(latents: Tensor, mean: Tensor, stdev: Tensor) -> Tensor:
     return (0.5 * (((latents - mean) / stdev) ** 2 - latents**2) + stdev.log()).sum(-1)
 
 
+def at_hand(values: Tensor) -> bool:
+    """Whether Python can look at values without waiting for a device."""
+    return values.device.type == "cpu"
+
+
 def log_probabilities(values: Tensor) -> Tensor:
     """Logarithms of probabilities, whether a network gives these or logarithms already.
 
@@ -312,7 +317,7 @@ def log_probabilities(values: Tensor) -> Tensor:
     Returns:
         Of the same shape.
     """
-    if values.device.type == "cpu":
+    if at_hand(values):
         return values if bool(values.detach().amax() <= 0) else values.clamp_min(1e-12).log()
     logarithms = (values <= 0).all()  # decided on the device, so that nothing waits for it
     return torch.where(logarithms, values, values.clamp_min(1e-12).log())

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from killing import bits, workspace_in
+from tape import capture_on_tape
 
 from dianne import DianneError, UsageError, Workspace
 from dianne.jobs import checkpoint, resume
@@ -121,6 +122,21 @@ def test_a_job_that_is_stopped_and_resumed_gives_the_same_bits(options, workspac
     result = workspace.resume()
     assert result.iterations == 12 or result.stopped.startswith("patience")
     assert bits(workspace) == expected
+
+
+def test_captured_updates_draw_the_random_numbers_of_a_job_that_was_never_stopped(
+    workspace, tmp_path, monkeypatch
+):
+    options = {
+        "networks": "Coder,Painter", "strategy": "VariationalAutoEncoder", "latentDims": 2,
+        "criterion": "MSE", "maxIterations": 30, "schedule": "COSINE",
+    }  # fmt: skip
+    tapes = capture_on_tape(monkeypatch)
+    expected = bits(whole(tmp_path, **options))
+    interrupted(workspace, 15, **options)
+    workspace.resume()
+    assert bits(workspace) == expected
+    assert [tape.replays for tape in tapes] == [24, 9, 10]
 
 
 def test_networks_start_from_what_they_started_from_although_their_tag_moved(workspace, tmp_path):

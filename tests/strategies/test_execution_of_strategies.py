@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tape import capture_on_tape
 from test_strategy_contract import LEARNERS, SETUPS, learn, workspace  # noqa: F401 - a fixture
 from workspaces import Notes
 
@@ -55,6 +56,32 @@ def test_compiled_networks_give_the_same_losses(name, workspace, monkeypatch):  
         ],
     }
     assert watcher.notes == expected.get(name, [])
+
+
+@every_learner
+def test_captured_updates_give_the_same_losses(name, workspace, monkeypatch):  # noqa: F811
+    options = {"maxIterations": 200, "traceInterval": 10}
+    eager, watcher = losses(workspace, name, **options), Notes()
+    tapes = capture_on_tape(monkeypatch)
+    found = losses(workspace, name, watcher=watcher, **options)
+    assert furthest(eager, found) <= 1e-5
+    assert watcher.notes == []
+    replays = [tape.replays for tape in tapes]
+    if name == "BPTTLearningStrategy":  # which keeps the network's state from call to call
+        assert replays == []
+    else:
+        assert replays
+        assert min(replays) >= 190
+
+
+@every_learner
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_graphs_give_the_same_losses(name, workspace):  # noqa: F811
+    options = {"maxIterations": 200, "traceInterval": 10, "device": "cuda"}
+    watcher = Notes()
+    found = losses(workspace, name, watcher=watcher, **options)
+    assert furthest(losses(workspace, name, capture="never", **options), found) <= 1e-3
+    assert watcher.notes == []
 
 
 class Elsewhere(Execution):

@@ -137,7 +137,7 @@ class Dataset:
         if isinstance(self.inputs, Ragged):
             raise differing(self.name, self.inputs.sizes)
         if self.device:  # bytes travel, not the floats that they become
-            stored = Pair(*(values.to(self.device) for values in stored))
+            stored = Pair(*(values.to(self.device, non_blocking=True) for values in stored))
         inputs = stored.inputs
         if self.vocabulary:
             inputs = _one_hot(inputs, len(self.vocabulary))
@@ -227,7 +227,7 @@ def _taken(values: Samples, indices: Tensor | slice) -> Tensor:
     """`values[indices]`, (b,); samples are copied whole, which takes a sixth of the time."""
     if isinstance(indices, slice) or isinstance(values, Rows):
         return values[indices]
-    return values.index_select(0, indices.to(values.device))
+    return values.index_select(0, indices.to(values.device, non_blocking=True))
 
 
 def _floats(values: Tensor) -> Tensor:

@@ -226,6 +226,7 @@ class LearnRun:
             (SCHEDULES.get(options.schedule), bound.get(f"{role}.{options.schedule}")),
             options,
             self.job.options.max_iterations,
+            self.execution.captures,
         )
 
     def _averages(self) -> dict[str, Average]:

@@ -31,7 +31,7 @@ class GoodWeights:
     def before(self, iteration: int) -> None:
         """Copy the weights from time to time; they count as good once their loss is known."""
         if iteration % KEEP_INTERVAL == 0 and not (self._candidate and self._candidate[0] == iteration):
-            copies = {name: copy_weights(network) for name, network in self.networks.items()}
+            copies = {name: _copies(network) for name, network in self.networks.items()}
             self._candidate = (iteration, copies)
 
     def stored(self, iteration: int, weights: Any) -> None:
@@ -62,7 +62,12 @@ class GoodWeights:
 
 def copy_weights(network: nn.Module) -> dict[str, Tensor]:
     """A copy of all weights and buffers by name, on the CPU."""
-    return {name: value.cpu().clone() for name, value in named_weights(network).items()}
+    return {name: value.to("cpu", copy=True) for name, value in named_weights(network).items()}
+
+
+def _copies(network: nn.Module) -> dict[str, Tensor]:
+    """The same where the network is, so that nobody waits for its device."""
+    return {name: value.clone() for name, value in named_weights(network).items()}
 
 
 def first_bad_module(networks: Mapping[str, nn.Module], updates: Iterable[Update]) -> str | None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dianne.errors import UsageError
 from dianne.learning.compiling import Compiling
+from dianne.learning.cuda_graph import CudaGraph
 from dianne.learning.memory import kept_memory
 from dianne.network.catalog.convolution import Kernels
 from dianne.network.graph import Graph
@@ -34,6 +35,8 @@ class ExecutionOptions(Options):
     """Of what networks compute; weights stay float32. medium: products of matrices alone may be bfloat16."""
     compile: Literal["never", "auto", "always"] = "never"
     """Compile the networks; auto does it in long jobs, and only if it is found to be faster."""
+    capture: Literal["auto", "never"] = "auto"
+    """Hand whole updates to a CUDA device in one call (CUDA graphs), where they always do the same."""
     threads: PositiveInt | None = None
     """Threads on the CPU; as many as it has cores if left out."""
 
@@ -84,6 +87,8 @@ class Execution:
         self.device = find_device(self.options)
         self.lower = _AUTOCAST.get(self.options.precision)
         self.compiling = Compiling(self.options.compile, total, note)
+        self.captures = self.device.type == "cuda" and self.options.capture == "auto"
+        self.note = note
         self.evaluating = False
         self.generators: list[torch.Generator] = []
 
@@ -129,6 +134,10 @@ class Execution:
                 generator.set_state(state)
 
         return put_back
+
+    def new_graph(self) -> CudaGraph:
+        """What captures an update; it draws from all streams of random numbers that there are by now."""
+        return CudaGraph(self.device, self.generators)
 
     def scaler(self) -> torch.amp.GradScaler | None:
         """What keeps the small gradients of fp16 from becoming zeros; none for other precisions."""

@@ -103,7 +103,7 @@ class LearnJob(Job):
                     "so their gradients cannot be told apart; leave accumulate out"
                 )
         trainers = [found for network in trains if (found := self.trainers[network])]
-        self.updates.append(Update(loss, trainers, self._accumulate, self.execution))
+        self.updates.append(Update(loss, trainers, self._accumulate, self.execution, self.networks))
         return self.updates[-1]
 
     def begin(self, iteration: int) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 from dianne import options as declare
 from dianne.errors import UsageError
@@ -48,7 +48,10 @@ class Method(ABC):
     def set_rate(optimizer: optim.Optimizer, options: Any, rate: float) -> None:  # noqa: ARG004
         """Let the next steps be of another size."""
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):  # in the memory of a device, where a CUDA graph finds it
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
 
 _NOT_THE_USERS = ("lr", "maximize", "foreach", "fused", "capturable", "differentiable")  # lr is learningRate
@@ -161,8 +164,9 @@ class StochasticGradientDescent(Method):
     @staticmethod
     def set_rate(optimizer: optim.Optimizer, options: Any, rate: float) -> None:
         """The share that l2 takes off does not follow the rate."""
+        Method.set_rate(optimizer, options, rate)
         for group in optimizer.param_groups:
-            group["lr"], group["weight_decay"] = rate, options.l2 / max(rate, 1e-30)
+            group["weight_decay"] = options.l2 / max(rate, 1e-30)
 
 
 @METHODS.register("ADADELTA")

@@ -47,6 +47,7 @@ class Profile:
 
     def _watch(self, loop: Loop) -> None:
         for update in loop.job.updates:
+            update.capture = None  # a graph has no parts
             self._time("forward", update, "loss")
             self._time("backward", update, "differentiate")
             self._time("optimizer", update, "step")

@@ -36,6 +36,7 @@ class Trainer:
         schedule: and its options.
         options: limits on the gradient.
         total: iterations of the job.
+        captured: whether steps are captured in a graph, which must find the learning rate in memory.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class Trainer:
         schedule: tuple[type[Schedule], Any] = (Constant, Constant.Options()),
         options: TrainingOptions | None = None,
         total: int = 1,
+        captured: bool = False,
     ):
         self.weights = [weight for weight in network.parameters() if weight.requires_grad]
         self.method, self.method_options = method
         self.schedule, self.schedule_options = schedule
         self.options = options or TrainingOptions()
         self.total = total
+        self.captured = captured
         self.share = 1.0  # of the learning rate that is left after retries
         self.begin_again()
 
@@ -58,6 +61,21 @@ class Trainer:
         """Forget what the method learned about gradients."""
         self.optimizer = self.method.build(self.weights, self.method_options)
         self.rate: float = self.optimizer.param_groups[0]["lr"]
+        self._put_rate_in_memory()
+
+    def settings(self) -> list[dict[str, Any]]:
+        """The numbers that its steps go by; tensors stand for themselves."""
+        groups = self.optimizer.param_groups
+        return [{key: value for key, value in group.items() if key != "params"} for group in groups]
+
+    def _put_rate_in_memory(self) -> None:
+        """Of the weights' device, where steps are captured and the method can find it there."""
+        device = self.weights[0].device
+        for group in self.optimizer.param_groups:
+            if "capturable" in group:
+                group["capturable"] = self.captured and device.type == "cuda"
+            if self.captured and (group.get("fused") or group.get("capturable")):
+                group["lr"] = torch.tensor(self.rate, device=device)
 
     def begin(self, iteration: int) -> None:
         """Set the learning rate of an iteration (from 0)."""
@@ -84,12 +102,16 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """What decides the steps to come, besides weights and gradients."""
-        return {"optimizer": self.optimizer.state_dict(), "share": self.share, "rate": self.rate}
+        state = self.optimizer.state_dict()
+        for group in state["param_groups"]:
+            group["lr"] = self.rate  # which may be kept in a tensor
+        return {"optimizer": state, "share": self.share, "rate": self.rate}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on as the trainer whose state it is would."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.share, self.rate = state["share"], state["rate"]
+        self._put_rate_in_memory()
 
 
 class Average:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dianne.errors import DianneError, UsageError
+from dianne.learning.capture import Capture
 from dianne.learning.execution import Execution
 from dianne.learning.strategy import LossFunction, Terms
 from dianne.learning.trainer import Trainer
@@ -26,6 +27,7 @@ class Update:
         trainers: one for each network; two updates may share one.
         accumulate: calls whose gradients are averaged before the weights change.
         execution: how it is computed.
+        networks: all that the loss may use.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Update:
         trainers: Iterable[Trainer],
         accumulate: int = 1,
         execution: Execution | None = None,
+        networks: tuple[nn.Module, ...] = (),
     ):
         self.loss = loss
         self.trainers = list(trainers)
@@ -43,6 +46,9 @@ class Update:
         self.weights = [weight for trainer in self.trainers for weight in trainer.weights]
         self.calls = 0
         self.arguments: tuple[Any, ...] = ()  # of the last call, to find what made a loss infinite
+        self.capture: Capture | None = None
+        if self.execution.captures and accumulate == 1 and not self.scaler:
+            self.capture = Capture(self.change, loss, self.trainers, networks, self.execution)
 
     def __call__(self, *arguments: Any) -> Terms:
         """Compute the loss and change the weights; gives the terms back, detached.
@@ -51,11 +57,21 @@ class Update:
             DivergedError: a term is not finite; no weight was changed.
         """
         self.arguments = arguments
+        if self.capture and (terms := self.capture(arguments)):
+            self.calls += 1
+            return terms
         compute = self.compute_or_give_up if self.execution.compiling.on else self.compute
         terms = compute(arguments)
         self.calls += 1
         if self.calls % self.accumulate == 0:
             self.step()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def change(self, arguments: tuple[Any, ...]) -> Terms:
+        """A call that does not look at the terms: a device does it without being waited for."""
+        terms = checked_terms(self.loss(*arguments))
+        self.differentiate(terms["loss"])
+        self.step()
         return {name: term.detach() for name, term in terms.items()}
 
     def compute_or_give_up(self, arguments: tuple[Any, ...]) -> Terms:
@@ -73,15 +89,16 @@ class Update:
         """The terms, once they are known to be finite; the weights have their gradients."""
         terms = checked_terms(self.loss(*arguments))
         refuse_infinite(terms)
-        if self.calls % self.accumulate == 0:
-            for weight in self.weights:
-                weight.grad = None
-        if self.weights:
-            self.differentiate(terms["loss"])
+        self.differentiate(terms["loss"])
         return terms
 
     def differentiate(self, loss: Tensor) -> None:
         """Add to the gradients of the weights, and to no others: those of a discriminator that helps, say."""
+        if self.calls % self.accumulate == 0:
+            for weight in self.weights:
+                weight.grad = None
+        if not self.weights:
+            return
         if self.accumulate > 1:
             loss = loss / self.accumulate
         if self.scaler:
