@@ -330,6 +330,28 @@ def test_convolutions_learn_with_planes_last_and_give_the_same(convolutions):
         assert own.grad.is_contiguous()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_pictures_of_one_plane_are_made_by_a_product_of_matrices_and_are_the_same(convolutions, precision):
+    text = CONVOLUTIONS.replace("noOutputPlanes: 3,", "noOutputPlanes: 1, strideX: 2, strideY: 3, padX: 1,")
+    plain, placed = convolutions(text), convolutions(text)
+    Execution(ExecutionOptions(precision=precision)).place(placed)
+    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    expected, found = plain(x), placed(x)
+    exact = {"rtol": 1e-4, "atol": 1e-6} if precision == "float32" else {"rtol": 0.1, "atol": 0.02}
+    torch.testing.assert_close(found, expected, **exact)
+    expected.square().sum().backward()
+    found.square().sum().backward()
+    for own, other in zip(placed.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, **exact)
+        assert own.grad.is_contiguous()
+    full = placed.get_submodule("full")
+    assert full.folds
+    if precision == "float32":  # as a slope of slopes needs it
+        value = torch.rand(2, 6, 2, 3, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(full.double(), (value,))
+        assert torch.autograd.gradgradcheck(full, (value,))
+
+
 def test_in_evaluation_planes_are_first_as_everywhere_else(convolutions):
     plain, placed = convolutions().eval(), convolutions().eval()
     Execution().place(placed)

@@ -74,9 +74,14 @@ class Kernels(nn.Module):
         """As torch has it."""
         return (outgoing, incoming, *self.kernel)
 
+    @property
+    def learns_with_planes_last(self) -> bool:
+        """Whether that is so now."""
+        return self.planes_last and self.training and self.axes == 2
+
     def kernels(self) -> Tensor:
         """The weights, in the order in memory that results are to have: torch takes it from there."""
-        if not (self.planes_last and self.training and self.axes == 2):
+        if not self.learns_with_planes_last:
             return self.weight
         if self.weight.shape[1] == 1:  # in this order already, which torch sees by the strides
             return self.weight.squeeze(1).unsqueeze(3).movedim(3, 1)
@@ -120,7 +125,39 @@ class FullConvolution(Kernels):
     def forward(self, input: Tensor) -> Tensor:
         """(b, planes, ...) -> (b, no_output_planes, ...); time comes before planes in one dimension."""
         value = windows.enter(self.axes, input)
+        if self.learns_with_planes_last and self.folds:
+            return _ToOnePlane.apply(value, self.kernels(), self.bias, self.stride, self.pad)  # type: ignore[no-any-return,no-untyped-call]
         compute: Any = (
             functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d,
         )[self.axes - 1]  # fmt: skip
         return windows.leave(self.axes, compute(value, self.kernels(), self.bias, self.stride, self.pad))
+
+    @property
+    def folds(self) -> bool:
+        """Whether it is faster as a product of matrices: grey pictures that grow, in float32."""
+        return self.weight.shape[1] == 1 < max(self.stride) and not torch.is_autocast_enabled("cpu")
+
+
+class _ToOnePlane(torch.autograd.Function):
+    """Transposed convolution as one product of matrices; for one plane oneDNN takes three times as long."""
+
+    @staticmethod
+    def forward(
+        context: Any, value: Tensor, weight: Tensor, bias: Tensor, stride: Shape, pad: Shape
+    ) -> Tensor:
+        """(b, planes, height, width) -> (b, 1, ...); weights (planes, 1, ...)."""
+        context.save_for_backward(value, weight)
+        context.stride, context.pad = stride, pad
+        kernel = weight.shape[2:]
+        places = value.movedim(1, 3).flatten(0, 2)  # (b * height * width, planes)
+        spread = (places @ weight.flatten(1)).view(len(value), -1, prod(kernel)).transpose(1, 2)
+        sizes = zip(value.shape[2:], stride, pad, kernel, strict=True)
+        size = tuple((n - 1) * step - 2 * off + extent for n, step, off, extent in sizes)
+        return functional.fold(spread, size, kernel, padding=pad, stride=stride).add_(bias)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """As of any transposed convolution."""
+        value, weight = context.saved_tensors
+        how = context.stride, context.pad, [1, 1], True, [0, 0], 1, context.needs_input_grad[:3]
+        return *torch.ops.aten.convolution_backward(gradient, value, weight, [1], *how), None, None
