@@ -193,6 +193,16 @@ def test_batches_of_another_size_are_not_replayed(monkeypatch):
     assert compare(monkeypatch, arguments=arguments) == ([16 - STEADY], [])
 
 
+class Drawing(Owner):
+    def loss(self):
+        drawn = torch.rand(4, 3, generator=self.noise)
+        return super().loss(Batch(drawn, drawn))
+
+
+def test_an_update_without_arguments_is_captured(monkeypatch):
+    assert compare(monkeypatch, Drawing, arguments=lambda *_: ()) == ([CALLS - STEADY], [])
+
+
 def test_arguments_with_a_history_of_gradients_are_not_copied(monkeypatch):
     def arguments(batch, _):
         factor = torch.ones(1, requires_grad=True)

@@ -47,7 +47,8 @@ class Replay:
 
     def __call__(self, given: list[Tensor]) -> Terms:
         """The terms for some tensors; the weights are changed."""
-        torch._foreach_copy_(self.given, given)
+        if given:
+            torch._foreach_copy_(self.given, given)
         self.graph.replay()
         return {name: term.clone() for name, term in self.terms.items()}
 
