@@ -26,6 +26,9 @@ class Tape:
         self.calls: list[Callable[[], None]] = []
         self.replays = 0
 
+    def warm_up(self, function: Callable[[], Any]) -> Any:
+        return function()
+
     def capture(self, function: Callable[[], Any]) -> Any:
         states = [generator.get_state() for generator in self.generators]
         recorder = Recorder(self.calls)

@@ -115,13 +115,12 @@ class Capture:
 
     def _capture(self, arguments: tuple[Any, ...], asked: Any, given: list[Tensor]) -> Terms | None:
         """Compute an update as ever and by its graph; the terms, if they are the same."""
-        put_back = self._remember()
-        expected, reached = self.compute(arguments), self._weights()
+        put_back, graph = self._remember(), self.execution.new_graph()
+        expected, reached = graph.warm_up(lambda: self.compute(arguments)), self._weights()
         put_back()
         own = {id(tensor): tensor.clone() for tensor in given}
         copied = _pytree.tree_map_only(Tensor, lambda tensor: own[id(tensor)], arguments)
         try:
-            graph = self.execution.new_graph()
             terms = graph.capture(lambda: self.compute(copied))
             self.replay = Replay(asked, graph, [own[id(tensor)] for tensor in given], terms)
             found = self.replay(given)
