@@ -9,7 +9,8 @@ import click
 from rich.text import Text
 
 from dianne.cli.commands import cli
-from dianne.cli.console import talk
+from dianne.cli.console import say, talk
+from dianne.cli.words import refused
 from dianne.compiler import put_off
 from dianne.errors import DianneError
 
@@ -30,8 +31,11 @@ def run(words: list[str]) -> int:
         code = cli(words, "dianne", standalone_mode=False)
     except DianneError as error:
         return _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        return _fail(error.format_message(), 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.message)
+        return 2
+    except click.UsageError as error:
+        return _fail(refused(error), 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("stopped", 130)
     except BrokenPipeError:

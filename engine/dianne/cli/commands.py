@@ -15,7 +15,7 @@ from dianne.cli.resume import rerun, resume
 from dianne.cli.shell import completion, shell
 from dianne.cli.sweep import sweep
 from dianne.cli.track import track
-from dianne.cli.words import Commands, here, job_of, split, takes
+from dianne.cli.words import Commands, here, job_of, plain, split, takes
 from dianne.errors import UsageError
 
 
@@ -216,7 +216,7 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
 
 
 @cli.command()
-@takes("INSTANCE PROMPT [KEY=VALUE]...")
+@takes("INSTANCE [PROMPT] [KEY=VALUE]...")
 @_json
 def generate(words: tuple[str, ...], as_json: bool) -> None:
     """Let a network that has learned from text go on with a prompt.
@@ -275,10 +275,10 @@ def models(as_json: bool) -> None:
 @_json
 def tags(words: tuple[str, ...], as_json: bool) -> int:
     """List stored weights: of one network, or of all."""
-    plain, _ = split(words, "NETWORK", optional=1)
+    network = plain(words, "NETWORK", optional=1)
     from dianne.cli.listings import list_tags
 
-    return list_tags(here(), plain[0] if plain else None, as_json)
+    return list_tags(here(), network[0] if network else None, as_json)
 
 
 @cli.command()
@@ -301,22 +301,22 @@ def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
       dianne strategies GAN
       dianne strategies Mine Encoder,Decoder --try
     """
-    plain, options = split(words, "STRATEGY", "NETWORKS", optional=2)
+    names, options = split(words, "STRATEGY", "NETWORKS", optional=2)
     from dianne.cli import listings
 
     if as_trial:
-        if not plain:
+        if not names:
             raise UsageError("--try needs a strategy; `dianne strategies` lists them")
         from dianne.cli.tables import show_trial
         from dianne.jobs.trial import attempt
 
-        trial = attempt(here(), plain[0], plain[1] if len(plain) > 1 else None, options)
+        trial = attempt(here(), names[0], names[1] if len(names) > 1 else None, options)
         show_trial(trial, as_json)
         return 0 if trial.fine else 1
-    if len(plain) > 1 or options:
-        raise UsageError("networks and options go with --try only")
-    if plain:
-        listings.show_strategy(here(), plain[0], as_json)
+    if more := [*names[1:], *options]:
+        raise UsageError(f"networks and options go with --try only; leave {', '.join(more)} out")
+    if names:
+        listings.show_strategy(here(), names[0], as_json)
     else:
         listings.list_strategies(here(), as_json)
     return 0
@@ -355,13 +355,13 @@ def modules(words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
     \b
       dianne modules Convolution
     """
-    plain, _ = split(words, "TYPE", optional=1)
+    names = plain(words, "TYPE", optional=1)
     from dianne.cli.modules import list_modules, show_module
     from dianne.network import reference
 
     if markdown:
         print(reference.markdown(), end="")
-    elif plain:
-        show_module(reference.entry(plain[0]), as_json)
+    elif names:
+        show_module(reference.entry(names[0]), as_json)
     else:
         list_modules(reference.entries(), as_json)

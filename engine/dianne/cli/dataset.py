@@ -9,7 +9,7 @@ import click
 
 from dianne.binding import TYPED, Consumer, Given, bind
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.cli.words import Commands, here, split, takes
+from dianne.cli.words import Commands, here, plain, split, takes
 from dianne.data.adapter_options import AdapterOptions
 from dianne.data.descriptor import describe, parse_range
 from dianne.data.files import home, locate
@@ -121,7 +121,7 @@ def stats(words: tuple[str, ...], as_json: bool) -> None:
     \b
       dianne dataset stats MNIST
     """
-    (name,), _ = split(words, "DATASET")
+    (name,) = plain(words, "DATASET")
     from dianne.cli.progress import Screen
     from dianne.data.readers import open_dataset
     from dianne.data.summary import summarize
@@ -175,7 +175,7 @@ def fetch(words: tuple[str, ...]) -> None:
     \b
       dianne dataset fetch MNIST
     """
-    (name,), _ = split(words, "DATASET")
+    (name,) = plain(words, "DATASET")
     from dianne.cli.downloads import Downloads
     from dianne.data.mapping import check
     from dianne.document import display
@@ -200,7 +200,7 @@ def add(words: tuple[str, ...]) -> None:
     \b
       dianne dataset add Flowers flowers.csv
     """
-    (name, path), _ = split(words, "NAME", "PATH")
+    name, path = plain(words, "NAME", "PATH")
     from dianne.data.guess import add as describe_file
     from dianne.document import display
 

@@ -33,7 +33,7 @@ def resume(words: tuple[str, ...], as_test: bool, kills: int, as_json: bool) -> 
         return _selftest(words, kills, as_json)
     plain, options = split(words, "JOB", optional=1)
     if options:
-        raise UsageError("a job goes on with the options that it began with; leave options out")
+        raise UsageError(f"a job goes on with the options that it began with; leave {', '.join(options)} out")
     from dianne.jobs.queue import Queue
 
     queue = Queue(here())

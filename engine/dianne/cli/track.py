@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dianne.cli.console import show
-from dianne.cli.words import here, split, takes
+from dianne.cli.words import here, plain, takes
 
 
 @click.command()
@@ -19,7 +19,7 @@ def track(words: tuple[str, ...]) -> None:
     \b
       dianne track MLP:wide tensorboard,mlflow
     """
-    (name, *rest), _ = split(words, "JOB", "TRACKERS", optional=1)
+    name, *rest = plain(words, "JOB", "TRACKERS", optional=1)
     from dianne.errors import UsageError
     from dianne.jobs.queue import Queue
     from dianne.jobs.track import check, start

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,13 +77,55 @@ def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[
     if not len(names) - optional <= len(plain) <= len(names):
         missing = " and ".join(names[len(plain) :])
         fault = f"{missing} missing" if missing else f"'{plain[len(names)]}' is one word too many"
-        usage = " ".join(click.get_current_context().get_usage().removeprefix("Usage: ").split())
-        raise UsageError(f"{fault}; usage: {usage}")
+        raise UsageError(f"{fault}; usage: {usage(click.get_current_context())}")
     if len(plain) == len(words):
         return plain, {}
     from dianne.binding import parse_pairs  # pydantic, that is a tenth of a second
 
     return plain, parse_pairs(word for word in words if "=" in word)
+
+
+def usage(ctx: click.Context) -> str:
+    """How a command is called, on one line."""
+    return " ".join(ctx.get_usage().removeprefix("Usage: ").split())
+
+
+def refused(error: click.UsageError) -> str:
+    """What click refuses, said as our own messages are."""
+    message, ctx = error.format_message().rstrip("."), error.ctx
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option '{error.option_name}'"
+        if error.possibilities:
+            return f"{message}; did you mean '{error.possibilities[0]}'?"
+        word = error.option_name.removeprefix("--")
+        if ctx and any("=" in (param.metavar or "") for param in ctx.command.params):
+            return f"{message}; write it as a word: {word}=..."
+    message = message[:1].lower() + message[1:]
+    if ctx is None or type(error) is click.BadParameter:  # this says what would be right
+        return message
+    return f"{message}; usage: {usage(ctx)}"
+
+
+def plain(words: tuple[str, ...], *names: str, optional: int = 0) -> list[str]:
+    """The positional words of a command that takes no options; raises UsageError if there is one."""
+    found, options = split(words, *names, optional=optional)
+    refuse(options)
+    return found
+
+
+def refuse(options: Iterable[str], *known: str) -> None:
+    """Raise UsageError for the first option that the command does not take.
+
+    Args:
+        options: their keys.
+        known: those that it takes.
+    """
+    for key in options:
+        if key not in known:
+            ctx = click.get_current_context()
+            flags = [param.opts[-1] for param in ctx.command.params if isinstance(param, click.Option)]
+            near = suggest(key, [*(f"{one}=" for one in known), *flags], "options")
+            raise UsageError(f"{ctx.command_path} takes no option '{key}'{near}")
 
 
 def job_of(words: tuple[str, ...]) -> tuple[str, str, dict[str, Any]]:
