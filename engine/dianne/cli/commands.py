@@ -9,7 +9,7 @@ import click
 
 import dianne
 from dianne.cli import instances, interop, jobs, runtime, store
-from dianne.cli.console import row, show, show_json, show_table, stream, table
+from dianne.cli.console import row, say, show, show_json, show_table, stream, table
 from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.resume import rerun, resume
 from dianne.cli.shell import completion, shell
@@ -208,7 +208,8 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
         results = forwarding.forward(here(), network, chosen, dataset, screen.fetching)
     if chosen.out:
         forwarding.write(results, chosen.out)
-        show(f"wrote {len(results)} results of {list(results.shape[1:])} to {chosen.out}")
+        tell = say if as_json else show
+        tell(f"wrote {len(results)} results of {list(results.shape[1:])} to {chosen.out}")
     if as_json:
         show_json(forwarding.as_lists(results.numpy()))
     elif not chosen.out:

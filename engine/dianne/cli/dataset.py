@@ -82,7 +82,8 @@ def show_samples(words: tuple[str, ...], as_json: bool) -> None:
         from dianne.plots.style import save
 
         save(draw(name, batch, indices, labels), chosen.out)
-        show(f"wrote {chosen.out}")
+        tell = say if as_json else show
+        tell(f"wrote {chosen.out}")
     if as_json:
         show_json([
             {"index": index, "input": inputs, "target": target, "label": label if data.labels else None}

@@ -1,7 +1,8 @@
-"""A word that no command knows is refused, and never dropped."""
+"""Lines of all commands, in one process: quick enough to try many."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,19 @@ def test_a_command_says_what_it_takes(
     monkeypatch.chdir(learned)
     assert run(command.split()) == 2
     assert capfd.readouterr().err == f"error: {message}\n"
+
+
+def test_a_dry_run_for_machines_says_the_same(
+    learned: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(learned)
+    assert run(["rerun", "MLP:t", "tag=again", "--dry-run"]) == 0
+    line, last = capfd.readouterr().out.splitlines()
+    assert run(["rerun", "MLP:t", "tag=again", "--dry-run", "--json"]) == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert " ".join(plan["words"]) == line
+    assert last == f"{plan['iterations']} iterations, stored under {plan['tag']}"
+    assert plan["reasons"] == []
 
 
 @pytest.mark.parametrize("group", ["", "runtime", "dataset", "plot"])
