@@ -89,13 +89,42 @@ def test_an_option_that_a_command_does_not_know_is_named(
         ("logs MLP:t follow=1", "dianne logs takes no option 'follow'; did you mean '--follow'?"),
         ("dataset fetch Iris nosuch=1", "dianne dataset fetch takes no option 'nosuch'"),
         ("finished N=3", "dianne finished takes no option 'N'; did you mean 'n='?"),
-        ("finished n=few", "n=few: expected a whole number, how many jobs to list"),
+        ("finished n=few", "n=few: expected how many jobs to list, a whole number of at most 9 digits"),
+        (
+            "finished n=9999999999",
+            "n=9999999999: expected how many jobs to list, a whole number of at most 9 digits",
+        ),
         (
             "resume MLP:t batchSize=3",
             "a job goes on with the options that it began with; leave batchSize out",
         ),
         ("jobs nosuch=1", "got unexpected extra argument (nosuch=1); usage: dianne jobs [OPTIONS]"),
-        ("diff MLP:t", "missing argument 'B'; usage: dianne diff [OPTIONS] A B"),
+        ("diff MLP:t", "B missing; usage: dianne diff [OPTIONS] A B"),
+        ("completion", "{bash|zsh|fish} missing; usage: dianne completion [OPTIONS] {bash|zsh|fish}"),
+        (
+            "dataset show",
+            "DATASET missing; usage: dianne dataset show [OPTIONS] DATASET [RANGE] [KEY=VALUE]...",
+        ),
+        (
+            "dataset show Iris -3",
+            "no such option '-3'; usage: dianne dataset show [OPTIONS] DATASET [RANGE] [KEY=VALUE]...",
+        ),
+        ("learn MLP Digits strategy=", "'strategy=' has no value; write one behind it, or leave it out"),
+        (
+            "learn job.yaml Digits Iris",
+            "job.yaml is a job file, which names networks and dataset; leave Digits, Iris out",
+        ),
+        (
+            "learn MLP Digits batchSize=99999999999999999999 threads=99999",
+            "learn: 2 problems\n"
+            "  option 'threads': expected at most 1024, found '99999'\n"
+            "  option 'batchSize': expected at most 9,223,372,036,854,775,807, found 99999999999999999999",
+        ),
+        (
+            "forward MLP random=99999999999999",
+            "random=99999999999999: so many samples do not fit into memory",
+        ),
+        ("modules Linear --markdown", "--markdown prints all types as one page; leave all else out"),
         ("learn MLP Digits --tag=t", "no such option '--tag'; write it as a word: tag=..."),
         ("learn MLP Digits --dryrun", "no such option '--dryrun'; did you mean '--dry-run'?"),
         ("jobs --all", "no such option '--all'; usage: dianne jobs [OPTIONS]"),
@@ -126,6 +155,13 @@ def test_a_dry_run_for_machines_says_the_same(
     assert " ".join(plan["words"]) == line
     assert last == f"{plan['iterations']} iterations, stored under {plan['tag']}"
     assert plan["reasons"] == []
+
+
+def test_a_word_that_is_empty_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["push", "MLP:t", ""]) == 2
+    assert capfd.readouterr().err == (
+        "error: one of the words is empty; is it a variable of your shell that is not set?\n"
+    )
 
 
 @pytest.mark.parametrize("group", ["", "runtime", "dataset", "plot"])

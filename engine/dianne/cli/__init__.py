@@ -27,6 +27,8 @@ def main() -> None:
 
 def run(words: list[str]) -> int:
     """Run a command; a fault of the user's ends in one message and an exit code, never in a traceback."""
+    if "" in words:
+        return _fail("one of the words is empty; is it a variable of your shell that is not set?", 2)
     try:
         code = cli(words, "dianne", standalone_mode=False)
     except DianneError as error:

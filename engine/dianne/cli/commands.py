@@ -361,6 +361,8 @@ def modules(words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
     from dianne.network import reference
 
     if markdown:
+        if names or as_json:
+            raise UsageError("--markdown prints all types as one page; leave all else out")
         print(reference.markdown(), end="")
     elif names:
         show_module(reference.entry(names[0]), as_json)

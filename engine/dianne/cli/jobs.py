@@ -120,8 +120,8 @@ def finished(words: tuple[str, ...], as_json: bool) -> None:
     _, options = split(words)
     refuse(options, "n")
     newest = str(options.get("n", _NEWEST))
-    if not newest.isdecimal():
-        raise UsageError(f"n={newest}: expected a whole number, how many jobs to list")
+    if not newest.isdecimal() or len(newest) > 9:
+        raise UsageError(f"n={newest}: expected how many jobs to list, a whole number of at most 9 digits")
     _show_jobs(_queue().jobs(*ENDED, newest=int(newest)), as_json)
 
 

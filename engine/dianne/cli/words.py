@@ -75,14 +75,18 @@ def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[
     """Positional words and options, in any order."""
     plain = [word for word in words if "=" not in word]
     if not len(names) - optional <= len(plain) <= len(names):
-        missing = " and ".join(names[len(plain) :])
+        missing = " and ".join(names[len(plain) : len(names) - optional])
         fault = f"{missing} missing" if missing else f"'{plain[len(names)]}' is one word too many"
         raise UsageError(f"{fault}; usage: {usage(click.get_current_context())}")
     if len(plain) == len(words):
         return plain, {}
     from dianne.binding import parse_pairs  # pydantic, that is a tenth of a second
 
-    return plain, parse_pairs(word for word in words if "=" in word)
+    pairs = parse_pairs(word for word in words if "=" in word)
+    for key, value in pairs.items():
+        if not value:
+            raise UsageError(f"'{key}=' has no value; write one behind it, or leave it out")
+    return plain, pairs
 
 
 def usage(ctx: click.Context) -> str:
@@ -92,15 +96,19 @@ def usage(ctx: click.Context) -> str:
 
 def refused(error: click.UsageError) -> str:
     """What click refuses, said as our own messages are."""
-    message, ctx = error.format_message().rstrip("."), error.ctx
+    ctx = error.ctx
     if isinstance(error, click.NoSuchOption):
         message = f"no such option '{error.option_name}'"
         if error.possibilities:
             return f"{message}; did you mean '{error.possibilities[0]}'?"
-        word = error.option_name.removeprefix("--")
-        if ctx and any("=" in (param.metavar or "") for param in ctx.command.params):
-            return f"{message}; write it as a word: {word}=..."
-    message = message[:1].lower() + message[1:]
+        takes_keys = ctx and any("=" in (param.metavar or "") for param in ctx.command.params)
+        if takes_keys and error.option_name.startswith("--"):
+            return f"{message}; write it as a word: {error.option_name[2:]}=..."
+    elif isinstance(error, click.MissingParameter) and error.param and ctx:
+        message = f"{error.param.make_metavar(ctx)} missing"
+    else:
+        message = error.format_message().rstrip(".")
+        message = message[:1].lower() + message[1:]
     if ctx is None or type(error) is click.BadParameter:  # this says what would be right
         return message
     return f"{message}; usage: {usage(ctx)}"
@@ -133,6 +141,10 @@ def job_of(words: tuple[str, ...]) -> tuple[str, str, dict[str, Any]]:
     if not (words and words[0].endswith((".yaml", ".yml"))):
         (networks, dataset), options = split(words, "NETWORKS", "DATASET")
         return networks, dataset, options
+    if more := [word for word in words[1:] if "=" not in word]:
+        raise UsageError(
+            f"{words[0]} is a job file, which names networks and dataset; leave {', '.join(more)} out"
+        )
     (path,), typed = split(words, "JOB.yaml")
     from dianne.jobs.file import read_job
 

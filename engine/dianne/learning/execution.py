@@ -19,7 +19,7 @@ from dianne.learning.compiling import Compiling
 from dianne.learning.memory import kept_memory
 from dianne.network.catalog.convolution import Kernels
 from dianne.network.graph import Graph
-from dianne.options import Options, PositiveInt
+from dianne.options import Options, Threads
 from dianne.seeds import global_states, set_global_states
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -34,7 +34,7 @@ class ExecutionOptions(Options):
     """Of what networks compute; weights stay float32. medium: products of matrices alone may be bfloat16."""
     compile: Literal["never", "auto", "always"] = "never"
     """Compile the networks; auto does it in long jobs, and only if it is found to be faster."""
-    threads: PositiveInt | None = None
+    threads: Threads | None = None
     """Threads on the CPU; as many as it has cores if left out."""
 
     @field_validator("device")
