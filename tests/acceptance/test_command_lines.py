@@ -11,6 +11,13 @@ import pytest
 
 from dianne.cli import run
 from dianne.cli.commands import cli
+from dianne.interop.formats import ImportOptions
+from dianne.interop.hub import PublishOptions
+from dianne.interop.transfer import ExportOptions
+from dianne.options import keys
+from dianne.runtime.forward import ForwardOptions
+from dianne.runtime.generate import GenerateOptions
+from dianne.runtime.instances import DeployOptions
 
 WORDS = {
     "NETWORKS": "MLP", "NETWORK": "MLP", "ENCODER": "MLP", "DECODER": "MLP", "ENCODER,DECODER": "MLP,MLP",
@@ -155,6 +162,26 @@ def test_a_dry_run_for_machines_says_the_same(
     assert " ".join(plan["words"]) == line
     assert last == f"{plan['iterations']} iterations, stored under {plan['tag']}"
     assert plan["reasons"] == []
+
+
+OPTIONS = {
+    "deploy": DeployOptions, "forward": ForwardOptions, "generate": GenerateOptions,
+    "import": ImportOptions, "export": ExportOptions, "pack": ExportOptions, "publish": PublishOptions,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_a_help_tells_of_every_option(capfd: pytest.CaptureFixture[str], command: str) -> None:
+    assert run([command, "--help"]) == 0
+    told = capfd.readouterr().out
+    assert [key for key in keys(OPTIONS[command]) if f"{key}=" not in told] == []
+
+
+def test_the_help_of_the_whole_has_whole_sentences(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "check Check network, dataset and job files, and dianne.yaml; print every fault as " in told
+    assert "..." not in told.partition("[ARGS]...")[2]
 
 
 def test_a_word_that_is_empty_is_refused(capfd: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Train networks together and store them under a tag.
 
+    Options are those of jobs, of the strategy (`dianne strategies NAME`) and the parameters of the networks;
+    --dry-run lists them all.
+
     \b
       dianne learn Encoder,Decoder MNIST strategy=VariationalAutoEncoder latentDims=2 tag=vae
       dianne learn MLP MNIST tag=mlp
@@ -89,6 +92,8 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
 @_json
 def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Judge stored networks on a dataset (its test part, unless range= says otherwise).
+
+    --dry-run lists all options.
 
     \b
       dianne evaluate MLP MNIST tag=mlp
@@ -143,6 +148,8 @@ def _show_settings(title: str, job: Any, as_json: bool) -> None:
 def deploy(words: tuple[str, ...], as_json: bool) -> None:
     """Bring a network up with the weights of a tag, as an instance of this workspace.
 
+    It takes new weights when the tag moves. name= is its name; the network's if left out.
+
     \b
       dianne deploy Decoder tag=vae
     """
@@ -173,6 +180,13 @@ def deploy(words: tuple[str, ...], as_json: bool) -> None:
 @_json
 def forward(words: tuple[str, ...], as_json: bool) -> None:
     """Forward samples through a deployed network, or through one in a package.
+
+    \b
+      random=N      so many samples of noise; seed=N repeats them
+      input=VALUES  values with commas, samples with semicolons, or a .npy file
+      DATASET       its samples; range= says which, its test part if left out
+      out=FILE      where results go: .png, .npy or .json; printed if left out
+      tag=TAG       weights of this tag of a network, deployed or not
 
     \b
       dianne forward Decoder random=16 out=digits.png
@@ -221,6 +235,13 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
 @_json
 def generate(words: tuple[str, ...], as_json: bool) -> None:
     """Let a network that has learned from text go on with a prompt.
+
+    \b
+      n=500          characters to make up
+      temperature=1  below 1 likely characters become likelier; 0 takes the likeliest
+      seed=N         repeats a text
+      tag=TAG        weights of this tag of a network, deployed or not
+      prompt=TEXT    the prompt, if it holds a =
 
     \b
       dianne generate CharLSTM "First Citizen:" tag=text temperature=0.8

@@ -50,6 +50,8 @@ def dataset() -> None:
 def show_samples(words: tuple[str, ...], as_json: bool) -> None:
     """Show samples with their labels: as a picture (out=), or as numbers.
 
+    RANGE is 0:16 if left out. Options are the adapters of learn, and seed= for their random numbers.
+
     \b
       dianne dataset show MNIST 0:16 out=grid.png
       dianne dataset show MNIST 0:16 rotation=20 hflip=0.5 out=augmented.png

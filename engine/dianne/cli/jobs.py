@@ -261,6 +261,7 @@ def watch(words: tuple[str, ...], as_json: bool) -> int:
 
     \b
       dianne watch 3e29
+      dianne watch MLP:wide     # what makes these weights
     """
     (name,) = plain(words, "JOB")
     from dianne.cli.watch import follow, follow_points

@@ -81,6 +81,8 @@ def _selftest(words: tuple[str, ...], kills: int, as_json: bool) -> int:
 def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Do the job again that made some weights, and compare.
 
+    What it learns goes under tag=; rerun-TAG if left out.
+
     \b
       dianne rerun Encoder:vae
     """

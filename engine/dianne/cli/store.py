@@ -278,7 +278,7 @@ def push(weights: str, url: str, force: bool, as_json: bool) -> None:
 
 
 @click.command()
-@takes("NETWORKS:TAG URL")
+@takes("NETWORKS:TAG URL | hf://USER/NAME [name=NAME] [tag=TAG]")
 @_force
 @_json
 def pull(words: tuple[str, ...], force: bool, as_json: bool) -> None:

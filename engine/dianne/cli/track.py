@@ -14,7 +14,7 @@ def track(words: tuple[str, ...]) -> None:
     """Hand the metrics of a job on to trackers, in the background: what they have not got yet.
 
     Learning with track=... does it at once; this is for a job that was not tracked, or after a restart of the
-    machine.
+    machine. TRACKERS are tensorboard, mlflow or both; those of the job's own track= if left out.
 
     \b
       dianne track MLP:wide tensorboard,mlflow

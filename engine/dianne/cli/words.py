@@ -15,6 +15,7 @@ from dianne.workspace import Folder
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+_SENTENCE = 200  # characters that the first sentence of a help may have
 _ALIASES = {"eval": "evaluate"}
 
 
@@ -42,10 +43,9 @@ class Commands(click.Group):
         return super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does, without importing what is imported later."""
+        """As click does, with whole sentences, and without importing what is imported later."""
         names = self.list_commands(ctx)
-        room = formatter.width - 6 - max(map(len, names))
-        told = {name: self.commands[name].get_short_help_str(room) for name in self.commands}
+        told = {name: command.get_short_help_str(_SENTENCE) for name, command in self.commands.items()}
         told |= {name: text for name, (_, text) in self.later.items()}
         with formatter.section("Commands"):
             formatter.write_dl([(name, told[name]) for name in names])
