@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -94,7 +95,7 @@ def test_an_option_that_a_command_does_not_know_is_named(
     [
         ("tags nosuch=1", "dianne tags takes no option 'nosuch'; options: --json"),
         ("logs MLP:t follow=1", "dianne logs takes no option 'follow'; did you mean '--follow'?"),
-        ("dataset fetch Iris nosuch=1", "dianne dataset fetch takes no option 'nosuch'"),
+        ("dataset fetch Iris nosuch=1", "dianne dataset fetch takes no option 'nosuch'; options: --json"),
         ("finished N=3", "dianne finished takes no option 'N'; did you mean 'n='?"),
         ("finished n=few", "n=few: expected how many jobs to list, a whole number of at most 9 digits"),
         (
@@ -131,6 +132,7 @@ def test_an_option_that_a_command_does_not_know_is_named(
             "forward MLP random=99999999999999",
             "random=99999999999999: so many samples do not fit into memory",
         ),
+        ("resume --kills 2", "--kills goes with --selftest only; leave it out"),
         ("modules Linear --markdown", "--markdown prints all types as one page; leave all else out"),
         ("learn MLP Digits --tag=t", "no such option '--tag'; write it as a word: tag=..."),
         ("learn MLP Digits --dryrun", "no such option '--dryrun'; did you mean '--dry-run'?"),
@@ -162,6 +164,34 @@ def test_a_dry_run_for_machines_says_the_same(
     assert " ".join(plan["words"]) == line
     assert last == f"{plan['iterations']} iterations, stored under {plan['tag']}"
     assert plan["reasons"] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [
+        ("plot loss MLP:t out=loss.svg", {"out": "loss.svg"}),
+        ("dataset fetch Iris", []),
+        ("dataset add Own own.csv", {"name": "Own", "file": "datasets/Own.yaml"}),
+    ],
+)
+def test_what_was_written_is_told_to_machines(
+    learned: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: str,
+    result: Any,
+) -> None:
+    monkeypatch.chdir(learned)
+    assert run([*command.split(), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == result
+
+
+@pytest.mark.parametrize("names", [[], ["learn"], ["dataset", "show"]])
+def test_help_is_a_word_too(capfd: pytest.CaptureFixture[str], names: list[str]) -> None:
+    assert run(["help", *names]) == 0
+    told = capfd.readouterr().out
+    assert run([*names, "--help"]) == 0
+    assert told == capfd.readouterr().out
 
 
 OPTIONS = {

@@ -29,6 +29,8 @@ def run(words: list[str]) -> int:
     """Run a command; a fault of the user's ends in one message and an exit code, never in a traceback."""
     if "" in words:
         return _fail("one of the words is empty; is it a variable of your shell that is not set?", 2)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         code = cli(words, "dianne", standalone_mode=False)
     except DianneError as error:

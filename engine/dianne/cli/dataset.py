@@ -172,7 +172,8 @@ def _show_summary(name: str, found: Summary) -> None:
 
 @dataset.command()
 @takes("DATASET")
-def fetch(words: tuple[str, ...]) -> None:
+@_json
+def fetch(words: tuple[str, ...], as_json: bool) -> None:
     """Fetch the files of a dataset that are not here yet, and check all of them.
 
     \b
@@ -187,17 +188,19 @@ def fetch(words: tuple[str, ...]) -> None:
     needed = described.descriptor.needs()
     if not needed:
         say(f"{name} needs no files")
-        return
     with Downloads() as downloads:
         check(here(), described, needed, downloads.fetching)
-    for file in needed:
-        found = locate(here(), name, file, home(described))
-        show(display(found) if found else file)
+    paths = [locate(here(), name, file, home(described)) or Path(file) for file in needed]
+    if as_json:
+        show_json([display(path) for path in paths])
+    for path in paths if not as_json else []:
+        show(display(path))
 
 
 @dataset.command()
 @takes("NAME PATH")
-def add(words: tuple[str, ...]) -> None:
+@_json
+def add(words: tuple[str, ...], as_json: bool) -> None:
     """Write datasets/NAME.yaml for data of your own; the type is guessed from the file.
 
     \b
@@ -208,4 +211,7 @@ def add(words: tuple[str, ...]) -> None:
     from dianne.document import display
 
     written = describe_file(here(), name, Path(path))
-    show(f"wrote {display(written)}; look at it: dianne dataset stats {name}")
+    if as_json:
+        show_json({"name": name, "file": display(written)})
+    else:
+        show(f"wrote {display(written)}; look at it: dianne dataset stats {name}")

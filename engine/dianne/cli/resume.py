@@ -21,9 +21,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @click.command()
 @takes("[JOB] | --selftest NETWORKS DATASET [KEY=VALUE]...")
 @click.option("--selftest", "as_test", is_flag=True, help="Kill a job again and again, and compare.")
-@click.option("--kills", type=click.IntRange(1), default=5, show_default=True, help="Kills of the self-test.")
+@click.option("--kills", type=click.IntRange(1), help="Kills of the self-test; 5 if left out.")
 @_json
-def resume(words: tuple[str, ...], as_test: bool, kills: int, as_json: bool) -> int:
+def resume(words: tuple[str, ...], as_test: bool, kills: int | None, as_json: bool) -> int:
     """Go on with a job that was interrupted; it ends with the same bits as one that never was.
 
     One that was submitted waits for its turn again.
@@ -35,7 +35,9 @@ def resume(words: tuple[str, ...], as_test: bool, kills: int, as_json: bool) -> 
       dianne resume --selftest MLP MNIST batchSize=64
     """
     if as_test:
-        return _selftest(words, kills, as_json)
+        return _selftest(words, kills or 5, as_json)
+    if kills:
+        raise UsageError("--kills goes with --selftest only; leave it out")
     plain, options = split(words, "JOB", optional=1)
     if options:
         raise UsageError(f"a job goes on with the options that it began with; leave {', '.join(options)} out")
