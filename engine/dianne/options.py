@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,8 +27,19 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from dianne.errors import UsageError
 from dianne.registry import Registry
 
-PositiveInt = Annotated[int, Field(gt=0)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+_MOST = 2**63 - 1  # what torch and databases can hold
+
+
+def _held(number: int) -> int:
+    if number > _MOST:
+        raise ValueError(f"expected at most {_MOST:,}, found {number}")
+    return number
+
+
+PositiveInt = Annotated[int, Field(gt=0), AfterValidator(_held)]
+NonNegativeInt = Annotated[int, Field(ge=0), AfterValidator(_held)]
+Threads = Annotated[int, Field(gt=0, le=1024)]
+"""On the CPU; torch ends the process where it cannot start some of ten thousand."""
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]

@@ -187,8 +187,8 @@ def test_schemas_and_modules_are_printed(run: Run) -> None:
     ("command", "message"),
     [
         ("dianne modules Lineer", "unknown module type 'Lineer'; did you mean 'Linear'?"),
-        ("dianne schema networks", "'networks' is not one of 'network', 'dataset', 'job'."),
-        ("dianne check", "Missing argument 'FILE...'."),
+        ("dianne schema networks", "'networks' is not one of 'network', 'dataset', 'job'"),
+        ("dianne check", "FILE... missing; usage: dianne check [OPTIONS] FILE..."),
     ],
 )
 def test_a_wrong_word_gets_one_message(run: Run, command: str, message: str) -> None:

@@ -26,7 +26,9 @@ def test_images_are_drawn_with_their_labels(run: Run, folder: Path) -> None:
         pixels = picture.convert("L")
         assert min(pixels.size) > 300
         assert pixels.getextrema() == (0, 255)
-    run("dianne dataset show Digits 0:6 rotation=30 seed=2 out=turned.png")
+    turned = run("dianne dataset show Digits 0:6 rotation=30 seed=2 out=turned.png --json")
+    assert turned.stderr == "wrote turned.png\n"
+    assert len(json.loads(turned.stdout)) == 6
     assert (folder / "turned.png").read_bytes() != (folder / "grid.png").read_bytes()
 
 

@@ -123,7 +123,10 @@ def test_the_runtime_is_told_of_and_stopped(run: Run, folder: Path) -> None:
             "MLP has no tag 't'; nothing is stored for MLP in models/",
         ),
         ("dianne job abc", "there is no job 'abc'; nothing was learned or submitted here yet"),
-        ("dianne finished n=some", "`dianne finished` takes n=..., how many jobs to list"),
+        (
+            "dianne finished n=some",
+            "n=some: expected how many jobs to list, a whole number of at most 9 digits",
+        ),
         (
             "dianne serve cpu=2",
             "serve: 1 problem\n  option 'cpu': nothing here reads 'cpu'; did you mean 'cpus'?",

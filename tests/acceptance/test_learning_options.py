@@ -53,3 +53,9 @@ def test_a_text_network_goes_on_with_a_prompt(run: Run, folder: Path) -> None:
     assert text.startswith("to")
     assert len(text) == 2 + 30 + 1  # prompt, characters, end of line
     assert text == run("dianne generate CharLSTM to n=30 tag=t seed=1").stdout
+
+
+def test_nobody_but_us_talks_while_a_job_is_profiled(run: Run) -> None:
+    learned = run("dianne learn MLP Digits maxIterations=5 profile=true tag=t")
+    assert [line.split()[0] for line in learned.stderr.splitlines()] == ["learning", "iteration"]
+    assert ".dianne/jobs/" in learned.stdout.splitlines()[-1]

@@ -49,8 +49,10 @@ def test_forward_takes_samples_from_words_files_noise_and_datasets(run: Run, fol
     one = json.loads(run("dianne forward Decoder input=0.5,-1.2 --json").stdout)
     assert np.shape(one) == (1, 28, 28)
     np.save(folder / "latents.npy", np.array([[0.5, -1.2], [0, 0], [1, 1]]))
-    run("dianne forward Decoder input=latents.npy out=images.npy")
+    wrote = run("dianne forward Decoder input=latents.npy out=images.npy --json")
+    assert wrote.stderr == "wrote 3 results of [28, 28] to images.npy\n"
     images = np.load(folder / "images.npy")
+    np.testing.assert_allclose(images, json.loads(wrote.stdout), atol=1e-6)
     assert images.shape == (3, 28, 28)
     np.testing.assert_allclose(images[0], one[0], atol=1e-6)
     noise = [run("dianne forward Decoder random=2 seed=7 --json").stdout for _ in range(2)]

@@ -31,7 +31,9 @@ def test_a_job_is_stopped_resumed_and_done_again(run, folder):
         assert process.wait() == 128 + signal.SIGTERM
     (job,) = (path.name for path in (folder / ".dianne" / "jobs").iterdir())
     fault = run("dianne resume maxIterations=3", code=2)
-    assert fault.stderr == ("error: a job goes on with the options that it began with; leave options out\n")
+    assert fault.stderr == (
+        "error: a job goes on with the options that it began with; leave maxIterations out\n"
+    )
     with subprocess.Popen([str(DIANNE), "resume", job[:5]], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("learning Net on Small")

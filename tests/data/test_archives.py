@@ -101,7 +101,10 @@ def test_an_archive_that_would_fill_the_memory_is_refused(made, monkeypatch):
 @pytest.mark.parametrize("made", [zipped, tarred])
 def test_an_archive_that_is_cut_off_is_refused(made):
     for length in range(0, len(made()), 7):
-        assert refused(made()[:length]).startswith("x.zip: is cut off or no archive (")
+        message = refused(made()[:length])
+        assert message.startswith("x.zip: is cut off or no archive (")
+        assert message.endswith("); delete it, and get it again")
+        assert "\n" not in message
 
 
 def declared(name, checksum, inside="set/b.bin"):

@@ -531,7 +531,7 @@ def test_a_file_is_deleted_and_fetched_again_as_the_message_says(server):
 
 def described_file(server, name, path, content, kind="md5"):
     digest = hashlib.new(kind, content).hexdigest()
-    text = f"type: IDX\nfiles:\n  {name}:\n    {kind}: '{digest}'\n    urls: [http://127.0.0.1:{server.server_port}/{path}]\n"
+    text = f"type: IDX\nfiles:\n  {name}:\n    {kind}: '{digest}'\n    urls: ['http://127.0.0.1:{server.server_port}/{path}']\n"
     written("datasets/Own.yaml", text.encode())
 
 
@@ -554,15 +554,27 @@ def test_a_file_in_a_folder_named_after_the_dataset_is_kept_there_once(server):
     assert contents(*own("Own/images")) == {"Own/images": CONTENT}
 
 
+def test_what_an_address_asks_of_the_server_is_no_part_of_a_name(server):
+    described_file(server, "images", "images.gz?download=1", PACKED)
+    server.add("images.gz?download=1", PAGE)
+    assert "images.gz?download=1: its content is no gzip file" in failure(contents, *own())
+    server.add("images.gz?download=1", PACKED)
+    assert contents(*own()) == {"images": CONTENT}
+    assert cached() == ["cache/Own/images.gz"]
+    written("datasets/images", CONTENT)  # unpacked by hand, so its md5 is not that of the download
+    assert contents(*own()) == {"images": CONTENT}
+
+
+@pytest.mark.parametrize("path", ["set.tar.gz", "set.tar.gz?download=1", "files/17"])
 @pytest.mark.parametrize("kind", ["md5", "sha256"])
-def test_an_archive_is_fetched_and_compared_as_it_is(server, kind):
+def test_an_archive_is_fetched_and_compared_as_it_is(server, kind, path):
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         info = tarfile.TarInfo("set/images")
         info.size = len(CONTENT)
         archive.addfile(info, io.BytesIO(CONTENT))
-    described_file(server, "set.tar.gz", "set.tar.gz", packed.getvalue(), kind)
-    server.add("set.tar.gz", packed.getvalue())
+    described_file(server, "set.tar.gz", path, packed.getvalue(), kind)
+    server.add(path, packed.getvalue())
     assert contents(*own("set.tar.gz/set/images")) == {"set.tar.gz/set/images": CONTENT}
     assert cached() == ["cache/Own/set.tar.gz"]
     assert contents(*own("set.tar.gz/set/images")) == {"set.tar.gz/set/images": CONTENT}

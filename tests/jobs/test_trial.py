@@ -324,8 +324,11 @@ def test_an_example_of_the_strategy_is_used(workspace):
     ("words", "text"),
     [
         (["--try"], "--try needs a strategy; `dianne strategies` lists them"),
-        (["FeedForward", "Net"], "networks and options go with --try only"),
-        (["FeedForward", "batchSize=3"], "networks and options go with --try only"),
+        (["FeedForward", "Net"], "networks and options go with --try only; leave Net out"),
+        (
+            ["FeedForward", "batchSize=3"],
+            "networks and options go with --try only; leave batchSize out",
+        ),
         (
             ["ClassificationEvaluationStrategy", "--try"],
             "ClassificationEvaluationStrategy is an EvaluationStrategy, and this needs a LearningStrategy",

@@ -9,7 +9,8 @@ import click
 from rich.text import Text
 
 from dianne.cli.commands import cli
-from dianne.cli.console import talk
+from dianne.cli.console import say, talk
+from dianne.cli.words import refused
 from dianne.compiler import put_off
 from dianne.errors import DianneError
 
@@ -26,12 +27,19 @@ def main() -> None:
 
 def run(words: list[str]) -> int:
     """Run a command; a fault of the user's ends in one message and an exit code, never in a traceback."""
+    if "" in words:
+        return _fail("one of the words is empty; is it a variable of your shell that is not set?", 2)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         code = cli(words, "dianne", standalone_mode=False)
     except DianneError as error:
         return _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        return _fail(error.format_message(), 2)
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.message)
+        return 2
+    except click.UsageError as error:
+        return _fail(refused(error), 2)
     except (click.Abort, KeyboardInterrupt):
         return _fail("stopped", 130)
     except BrokenPipeError:

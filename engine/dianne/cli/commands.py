@@ -9,13 +9,13 @@ import click
 
 import dianne
 from dianne.cli import instances, interop, jobs, runtime, store
-from dianne.cli.console import row, show, show_json, show_table, stream, table
+from dianne.cli.console import row, say, show, show_json, show_table, stream, table
 from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.resume import rerun, resume
 from dianne.cli.shell import completion, shell
 from dianne.cli.sweep import sweep
 from dianne.cli.track import track
-from dianne.cli.words import Commands, here, job_of, split, takes
+from dianne.cli.words import Commands, here, job_of, plain, split, takes
 from dianne.errors import UsageError
 
 
@@ -62,6 +62,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Train networks together and store them under a tag.
 
+    Options are those of jobs, of the strategy (`dianne strategies NAME`) and the parameters of the networks;
+    --dry-run lists them all.
+
     \b
       dianne learn Encoder,Decoder MNIST strategy=VariationalAutoEncoder latentDims=2 tag=vae
       dianne learn MLP MNIST tag=mlp
@@ -89,6 +92,8 @@ def learn(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
 @_json
 def evaluate(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Judge stored networks on a dataset (its test part, unless range= says otherwise).
+
+    --dry-run lists all options.
 
     \b
       dianne evaluate MLP MNIST tag=mlp
@@ -143,6 +148,8 @@ def _show_settings(title: str, job: Any, as_json: bool) -> None:
 def deploy(words: tuple[str, ...], as_json: bool) -> None:
     """Bring a network up with the weights of a tag, as an instance of this workspace.
 
+    It takes new weights when the tag moves. name= is its name; the network's if left out.
+
     \b
       dianne deploy Decoder tag=vae
     """
@@ -173,6 +180,13 @@ def deploy(words: tuple[str, ...], as_json: bool) -> None:
 @_json
 def forward(words: tuple[str, ...], as_json: bool) -> None:
     """Forward samples through a deployed network, or through one in a package.
+
+    \b
+      random=N      so many samples of noise; seed=N repeats them
+      input=VALUES  values with commas, samples with semicolons, or a .npy file
+      DATASET       its samples; range= says which, its test part if left out
+      out=FILE      where results go: .png, .npy or .json; printed if left out
+      tag=TAG       weights of this tag of a network, deployed or not
 
     \b
       dianne forward Decoder random=16 out=digits.png
@@ -208,7 +222,8 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
         results = forwarding.forward(here(), network, chosen, dataset, screen.fetching)
     if chosen.out:
         forwarding.write(results, chosen.out)
-        show(f"wrote {len(results)} results of {list(results.shape[1:])} to {chosen.out}")
+        tell = say if as_json else show
+        tell(f"wrote {len(results)} results of {list(results.shape[1:])} to {chosen.out}")
     if as_json:
         show_json(forwarding.as_lists(results.numpy()))
     elif not chosen.out:
@@ -216,10 +231,17 @@ def forward(words: tuple[str, ...], as_json: bool) -> None:
 
 
 @cli.command()
-@takes("INSTANCE PROMPT [KEY=VALUE]...")
+@takes("INSTANCE [PROMPT] [KEY=VALUE]...")
 @_json
 def generate(words: tuple[str, ...], as_json: bool) -> None:
     """Let a network that has learned from text go on with a prompt.
+
+    \b
+      n=500          characters to make up
+      temperature=1  below 1 likely characters become likelier; 0 takes the likeliest
+      seed=N         repeats a text
+      tag=TAG        weights of this tag of a network, deployed or not
+      prompt=TEXT    the prompt, if it holds a =
 
     \b
       dianne generate CharLSTM "First Citizen:" tag=text temperature=0.8
@@ -275,10 +297,10 @@ def models(as_json: bool) -> None:
 @_json
 def tags(words: tuple[str, ...], as_json: bool) -> int:
     """List stored weights: of one network, or of all."""
-    plain, _ = split(words, "NETWORK", optional=1)
+    network = plain(words, "NETWORK", optional=1)
     from dianne.cli.listings import list_tags
 
-    return list_tags(here(), plain[0] if plain else None, as_json)
+    return list_tags(here(), network[0] if network else None, as_json)
 
 
 @cli.command()
@@ -301,22 +323,22 @@ def strategies(words: tuple[str, ...], as_trial: bool, as_json: bool) -> int:
       dianne strategies GAN
       dianne strategies Mine Encoder,Decoder --try
     """
-    plain, options = split(words, "STRATEGY", "NETWORKS", optional=2)
+    names, options = split(words, "STRATEGY", "NETWORKS", optional=2)
     from dianne.cli import listings
 
     if as_trial:
-        if not plain:
+        if not names:
             raise UsageError("--try needs a strategy; `dianne strategies` lists them")
         from dianne.cli.tables import show_trial
         from dianne.jobs.trial import attempt
 
-        trial = attempt(here(), plain[0], plain[1] if len(plain) > 1 else None, options)
+        trial = attempt(here(), names[0], names[1] if len(names) > 1 else None, options)
         show_trial(trial, as_json)
         return 0 if trial.fine else 1
-    if len(plain) > 1 or options:
-        raise UsageError("networks and options go with --try only")
-    if plain:
-        listings.show_strategy(here(), plain[0], as_json)
+    if more := [*names[1:], *options]:
+        raise UsageError(f"networks and options go with --try only; leave {', '.join(more)} out")
+    if names:
+        listings.show_strategy(here(), names[0], as_json)
     else:
         listings.list_strategies(here(), as_json)
     return 0
@@ -355,13 +377,15 @@ def modules(words: tuple[str, ...], as_json: bool, markdown: bool) -> None:
     \b
       dianne modules Convolution
     """
-    plain, _ = split(words, "TYPE", optional=1)
+    names = plain(words, "TYPE", optional=1)
     from dianne.cli.modules import list_modules, show_module
     from dianne.network import reference
 
     if markdown:
+        if names or as_json:
+            raise UsageError("--markdown prints all types as one page; leave all else out")
         print(reference.markdown(), end="")
-    elif plain:
-        show_module(reference.entry(plain[0]), as_json)
+    elif names:
+        show_module(reference.entry(names[0]), as_json)
     else:
         list_modules(reference.entries(), as_json)

@@ -9,7 +9,7 @@ import click
 
 from dianne.binding import TYPED, Consumer, Given, bind
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.cli.words import Commands, here, split, takes
+from dianne.cli.words import Commands, here, plain, split, takes
 from dianne.data.adapter_options import AdapterOptions
 from dianne.data.descriptor import describe, parse_range
 from dianne.data.files import home, locate
@@ -50,6 +50,8 @@ def dataset() -> None:
 def show_samples(words: tuple[str, ...], as_json: bool) -> None:
     """Show samples with their labels: as a picture (out=), or as numbers.
 
+    RANGE is 0:16 if left out. Options are the adapters of learn, and seed= for their random numbers.
+
     \b
       dianne dataset show MNIST 0:16 out=grid.png
       dianne dataset show MNIST 0:16 rotation=20 hflip=0.5 out=augmented.png
@@ -82,7 +84,8 @@ def show_samples(words: tuple[str, ...], as_json: bool) -> None:
         from dianne.plots.style import save
 
         save(draw(name, batch, indices, labels), chosen.out)
-        show(f"wrote {chosen.out}")
+        tell = say if as_json else show
+        tell(f"wrote {chosen.out}")
     if as_json:
         show_json([
             {"index": index, "input": inputs, "target": target, "label": label if data.labels else None}
@@ -121,7 +124,7 @@ def stats(words: tuple[str, ...], as_json: bool) -> None:
     \b
       dianne dataset stats MNIST
     """
-    (name,), _ = split(words, "DATASET")
+    (name,) = plain(words, "DATASET")
     from dianne.cli.progress import Screen
     from dianne.data.readers import open_dataset
     from dianne.data.summary import summarize
@@ -169,13 +172,14 @@ def _show_summary(name: str, found: Summary) -> None:
 
 @dataset.command()
 @takes("DATASET")
-def fetch(words: tuple[str, ...]) -> None:
+@_json
+def fetch(words: tuple[str, ...], as_json: bool) -> None:
     """Fetch the files of a dataset that are not here yet, and check all of them.
 
     \b
       dianne dataset fetch MNIST
     """
-    (name,), _ = split(words, "DATASET")
+    (name,) = plain(words, "DATASET")
     from dianne.cli.downloads import Downloads
     from dianne.data.mapping import check
     from dianne.document import display
@@ -184,25 +188,30 @@ def fetch(words: tuple[str, ...]) -> None:
     needed = described.descriptor.needs()
     if not needed:
         say(f"{name} needs no files")
-        return
     with Downloads() as downloads:
         check(here(), described, needed, downloads.fetching)
-    for file in needed:
-        found = locate(here(), name, file, home(described))
-        show(display(found) if found else file)
+    paths = [locate(here(), name, file, home(described)) or Path(file) for file in needed]
+    if as_json:
+        show_json([display(path) for path in paths])
+    for path in paths if not as_json else []:
+        show(display(path))
 
 
 @dataset.command()
 @takes("NAME PATH")
-def add(words: tuple[str, ...]) -> None:
+@_json
+def add(words: tuple[str, ...], as_json: bool) -> None:
     """Write datasets/NAME.yaml for data of your own; the type is guessed from the file.
 
     \b
       dianne dataset add Flowers flowers.csv
     """
-    (name, path), _ = split(words, "NAME", "PATH")
+    name, path = plain(words, "NAME", "PATH")
     from dianne.data.guess import add as describe_file
     from dianne.document import display
 
     written = describe_file(here(), name, Path(path))
-    show(f"wrote {display(written)}; look at it: dianne dataset stats {name}")
+    if as_json:
+        show_json({"name": name, "file": display(written)})
+    else:
+        show(f"wrote {display(written)}; look at it: dianne dataset stats {name}")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.cli.words import here, split, takes
+from dianne.cli.words import here, plain, takes
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -17,7 +17,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 @_json
 def undeploy(words: tuple[str, ...], as_json: bool) -> None:
     """Forget a deployed network; its weights stay."""
-    (name,), _ = split(words, "INSTANCE")
+    (name,) = plain(words, "INSTANCE")
     from dianne.runtime.deployments import undeploy as forget
 
     forget(here(), name)
@@ -56,7 +56,7 @@ def list_instances(as_json: bool) -> None:
 @_json
 def info(words: tuple[str, ...], as_json: bool) -> None:
     """Print the modules of a deployed network, their shapes and weights."""
-    (name,), _ = split(words, "INSTANCE")
+    (name,) = plain(words, "INSTANCE")
     from dianne.cli.tables import show_network
     from dianne.runtime.instances import find, network_of
 
@@ -71,7 +71,7 @@ def info(words: tuple[str, ...], as_json: bool) -> None:
 @_json
 def size(words: tuple[str, ...], as_json: bool) -> None:
     """Print how many weights a deployed network has."""
-    (name,), _ = split(words, "INSTANCE")
+    (name,) = plain(words, "INSTANCE")
     from dianne.runtime.instances import find, network_of
 
     count = sum(line.weights for line in network_of(here(), find(here(), name)).rows())

@@ -25,6 +25,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 def export(words: tuple[str, ...], format_: str | None, as_json: bool) -> None:
     """Write a stored network in the format of another program.
 
+    out= is the file or folder; named after network and tag if left out.
+
     \b
       dianne export Decoder tag=vae --format onnx out=decoder.onnx
     """
@@ -44,6 +46,13 @@ def export(words: tuple[str, ...], format_: str | None, as_json: bool) -> None:
 @_json
 def import_(words: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
     """Bring networks and weights in: DIANNE, ONNX, torch, packages; told apart by their content.
+
+    \b
+      name=NAME tag=TAG  of the network and its weights, if not as the file says
+      shape=1,28,28      of a sample, if the file does not say it; shapes=...;... of
+                         several inputs
+      into=NETWORK       what takes the weights of a file that holds nothing else;
+                         its parameters can be given, too
 
     \b
       dianne import LeNet5/modules.txt
@@ -86,6 +95,8 @@ def _show_arrived(arrived: list[Arrived], as_json: bool, dry_run: bool = False) 
 @_json
 def pack(words: tuple[str, ...], as_json: bool) -> None:
     """Write a network with all that it needs into one file, to be run or imported elsewhere.
+
+    out= is the file; NETWORK-TAG.dianne if left out.
 
     \b
       dianne pack Decoder tag=vae

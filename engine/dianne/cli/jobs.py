@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
-from dianne.cli.words import here, job_of, split, takes
+from dianne.cli.words import here, job_of, plain, refuse, split, takes
 from dianne.errors import UsageError
 
 if TYPE_CHECKING:
@@ -118,9 +118,10 @@ def finished(words: tuple[str, ...], as_json: bool) -> None:
     from dianne.jobs.entry import ENDED
 
     _, options = split(words)
-    newest = str(options.pop("n", _NEWEST))
-    if options or not newest.isdecimal():
-        raise UsageError("`dianne finished` takes n=..., how many jobs to list")
+    refuse(options, "n")
+    newest = str(options.get("n", _NEWEST))
+    if not newest.isdecimal() or len(newest) > 9:
+        raise UsageError(f"n={newest}: expected how many jobs to list, a whole number of at most 9 digits")
     _show_jobs(_queue().jobs(*ENDED, newest=int(newest)), as_json)
 
 
@@ -202,7 +203,7 @@ def job(words: tuple[str, ...], as_json: bool) -> None:
       dianne job 3e29
       dianne job Encoder:vae
     """
-    (name,), _ = split(words, "JOB")
+    (name,) = plain(words, "JOB")
     found = _queue().get(name)
     if as_json:
         show_json(asdict(found))
@@ -260,8 +261,9 @@ def watch(words: tuple[str, ...], as_json: bool) -> int:
 
     \b
       dianne watch 3e29
+      dianne watch MLP:wide     # what makes these weights
     """
-    (name,), _ = split(words, "JOB")
+    (name,) = plain(words, "JOB")
     from dianne.cli.watch import follow, follow_points
 
     try:
@@ -291,7 +293,7 @@ def logs(words: tuple[str, ...], follow: bool, as_json: bool) -> None:
     import json
     import time
 
-    (name,), _ = split(words, "JOB")
+    (name,) = plain(words, "JOB")
     queue = _queue()
     with queue.log(name).open(encoding="utf-8", errors="replace") as file:
         over = False
@@ -344,7 +346,7 @@ def result(words: tuple[str, ...], as_json: bool) -> None:
     \b
       dianne result 3e29 --json
     """
-    (name,), _ = split(words, "JOB")
+    (name,) = plain(words, "JOB")
     queue = _queue()
     entry, found = queue.get(name), queue.result(name)
     if found is None:

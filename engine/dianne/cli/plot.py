@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dianne.binding import TYPED, Consumer, Given, bind
-from dianne.cli.console import show
+from dianne.cli.console import show, show_json
 from dianne.cli.words import Commands, here, split, takes
 from dianne.options import default_of, keys
 from dianne.plots import options as kinds
@@ -45,7 +45,8 @@ def _kind(
 
         @plot.command(kind, help=draw.__doc__, epilog=_listed(options))
         @takes(f"{usage} [KEY=VALUE]...")
-        def run(words: tuple[str, ...]) -> None:
+        @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+        def run(words: tuple[str, ...], as_json: bool) -> None:
             names = usage.split()
             if usage.endswith("..."):
                 names = [usage[:-3]] * max(1, sum("=" not in word for word in words))
@@ -56,7 +57,7 @@ def _kind(
             from dianne.plots.style import save
 
             save(picture, chosen.out)
-            show(f"wrote {chosen.out}")
+            show_json({"out": chosen.out}) if as_json else show(f"wrote {chosen.out}")
 
         return run
 

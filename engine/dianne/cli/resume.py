@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
@@ -10,15 +12,18 @@ from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.words import here, split, takes
 from dianne.errors import UsageError
 
+if TYPE_CHECKING:
+    from dianne.jobs.rerun import Rerun
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.command()
 @takes("[JOB] | --selftest NETWORKS DATASET [KEY=VALUE]...")
 @click.option("--selftest", "as_test", is_flag=True, help="Kill a job again and again, and compare.")
-@click.option("--kills", type=click.IntRange(1), default=5, show_default=True, help="Kills of the self-test.")
+@click.option("--kills", type=click.IntRange(1), help="Kills of the self-test; 5 if left out.")
 @_json
-def resume(words: tuple[str, ...], as_test: bool, kills: int, as_json: bool) -> int:
+def resume(words: tuple[str, ...], as_test: bool, kills: int | None, as_json: bool) -> int:
     """Go on with a job that was interrupted; it ends with the same bits as one that never was.
 
     One that was submitted waits for its turn again.
@@ -30,10 +35,12 @@ def resume(words: tuple[str, ...], as_test: bool, kills: int, as_json: bool) -> 
       dianne resume --selftest MLP MNIST batchSize=64
     """
     if as_test:
-        return _selftest(words, kills, as_json)
+        return _selftest(words, kills or 5, as_json)
+    if kills:
+        raise UsageError("--kills goes with --selftest only; leave it out")
     plain, options = split(words, "JOB", optional=1)
     if options:
-        raise UsageError("a job goes on with the options that it began with; leave options out")
+        raise UsageError(f"a job goes on with the options that it began with; leave {', '.join(options)} out")
     from dianne.jobs.queue import Queue
 
     queue = Queue(here())
@@ -76,6 +83,8 @@ def _selftest(words: tuple[str, ...], kills: int, as_json: bool) -> int:
 def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
     """Do the job again that made some weights, and compare.
 
+    What it learns goes under tag=; rerun-TAG if left out.
+
     \b
       dianne rerun Encoder:vae
     """
@@ -88,12 +97,7 @@ def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
 
     again = prepare(here(), weights, options.get("tag"))
     if dry_run:
-        job = again.manifest.job
-        given = [f"{key}={value}" for key, value, *_ in job["given"] if key not in ("tag", "seed")]
-        show(" ".join(["learn", ",".join(job["networks"]), job["dataset"], *given, f"seed={job['seed']}"]))
-        show(f"{again.iterations:,} iterations, stored under {again.job.tag}")
-        for reason in again.reasons:
-            show(f"its bits may differ: {reason}")
+        _show_plan(again, as_json)
         return 0
     with Screen() as screen, stop_on_signals() as (stop, code):
         run(again, screen, stop)
@@ -109,3 +113,19 @@ def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
         for reason in again.reasons or ["nothing that was written down differs; another kind of machine?"]:
             show(f"  {reason}")
     return code() or int(not all(again.same.values()))
+
+
+def _show_plan(again: Rerun, as_json: bool) -> None:
+    """What a dry run says."""
+    job = again.manifest.job
+    given = [f"{key}={value}" for key, value, *_ in job["given"] if key not in ("tag", "seed")]
+    words = ["learn", ",".join(job["networks"]), job["dataset"], *given, f"seed={job['seed']}"]
+    if as_json:
+        show_json({
+            "words": words, "iterations": again.iterations, "tag": again.job.tag, "reasons": again.reasons,
+        })  # fmt: skip
+        return
+    show(" ".join(words))
+    show(f"{again.iterations:,} iterations, stored under {again.job.tag}")
+    for reason in again.reasons:
+        show(f"its bits may differ: {reason}")

@@ -15,13 +15,19 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print the result a
 
 
 @click.command()
-@takes("[cpus=N] [gpus=N] [port=N] [rpcPort=N] [host=ADDRESS]")
+@takes("[cpus=N] [gpus=N] [port=N] [rpcPort=N] [host=ADDRESS] [maxBody=BYTES]")
 @click.option("--allow-source", is_flag=True, help="Take strategies as source text over HTTP.")
 def serve(words: tuple[str, ...], allow_source: bool) -> None:
     """Be the runtime of this workspace, in the foreground.
 
     It starts submitted jobs while there is room. `dianne submit` starts one in the background. Jobs go on
     when it ends.
+
+    \b
+      cpus=N gpus=N     what jobs may use; the whole machine if left out
+      port=N rpcPort=N  of HTTP and JSON-RPC; 8080 and 9090 if left out and free
+      host=ADDRESS      to listen on; that of this machine alone if left out
+      maxBody=BYTES     of the largest request
 
     \b
       dianne serve cpus=4 port=8080

@@ -10,7 +10,8 @@ import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
 from dianne.cli.interop import pull_from_hub
-from dianne.cli.words import here, split, takes
+from dianne.cli.words import here, plain, takes
+from dianne.errors import UsageError
 from dianne.store import Manifest, Store, addresses, history
 from dianne.store.addresses import SHORT
 
@@ -277,7 +278,7 @@ def push(weights: str, url: str, force: bool, as_json: bool) -> None:
 
 
 @click.command()
-@takes("NETWORKS:TAG URL")
+@takes("NETWORKS:TAG URL | hf://USER/NAME [name=NAME] [tag=TAG]")
 @_force
 @_json
 def pull(words: tuple[str, ...], force: bool, as_json: bool) -> None:
@@ -288,9 +289,11 @@ def pull(words: tuple[str, ...], force: bool, as_json: bool) -> None:
       dianne pull hf://somebody/digits tag=theirs
     """
     if words and words[0].startswith("hf://"):
+        if force:
+            raise UsageError("--force moves tags of a store; a hub has none, so leave it out")
         pull_from_hub(words, as_json)
         return
-    (weights, url), _ = split(words, "NETWORKS:TAG", "URL")
+    weights, url = plain(words, "NETWORKS:TAG", "URL")
     _copy(weights, Store(url), _store(), force, as_json)
 
 

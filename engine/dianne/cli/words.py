@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from dianne.workspace import Folder
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+_SENTENCE = 200  # characters that the first sentence of a help may have
 _ALIASES = {"eval": "evaluate"}
 
 
@@ -42,10 +43,9 @@ class Commands(click.Group):
         return super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does, without importing what is imported later."""
+        """As click does, with whole sentences, and without importing what is imported later."""
         names = self.list_commands(ctx)
-        room = formatter.width - 6 - max(map(len, names))
-        told = {name: self.commands[name].get_short_help_str(room) for name in self.commands}
+        told = {name: command.get_short_help_str(_SENTENCE) for name, command in self.commands.items()}
         told |= {name: text for name, (_, text) in self.later.items()}
         with formatter.section("Commands"):
             formatter.write_dl([(name, told[name]) for name in names])
@@ -75,15 +75,65 @@ def split(words: tuple[str, ...], *names: str, optional: int = 0) -> tuple[list[
     """Positional words and options, in any order."""
     plain = [word for word in words if "=" not in word]
     if not len(names) - optional <= len(plain) <= len(names):
-        missing = " and ".join(names[len(plain) :])
+        missing = " and ".join(names[len(plain) : len(names) - optional])
         fault = f"{missing} missing" if missing else f"'{plain[len(names)]}' is one word too many"
-        usage = " ".join(click.get_current_context().get_usage().removeprefix("Usage: ").split())
-        raise UsageError(f"{fault}; usage: {usage}")
+        raise UsageError(f"{fault}; usage: {usage(click.get_current_context())}")
     if len(plain) == len(words):
         return plain, {}
     from dianne.binding import parse_pairs  # pydantic, that is a tenth of a second
 
-    return plain, parse_pairs(word for word in words if "=" in word)
+    pairs = parse_pairs(word for word in words if "=" in word)
+    for key, value in pairs.items():
+        if not value:
+            raise UsageError(f"'{key}=' has no value; write one behind it, or leave it out")
+    return plain, pairs
+
+
+def usage(ctx: click.Context) -> str:
+    """How a command is called, on one line."""
+    return " ".join(ctx.get_usage().removeprefix("Usage: ").split())
+
+
+def refused(error: click.UsageError) -> str:
+    """What click refuses, said as our own messages are."""
+    ctx = error.ctx
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option '{error.option_name}'"
+        if error.possibilities:
+            return f"{message}; did you mean '{error.possibilities[0]}'?"
+        takes_keys = ctx and any("=" in (param.metavar or "") for param in ctx.command.params)
+        if takes_keys and error.option_name.startswith("--"):
+            return f"{message}; write it as a word: {error.option_name[2:]}=..."
+    elif isinstance(error, click.MissingParameter) and error.param and ctx:
+        message = f"{error.param.make_metavar(ctx)} missing"
+    else:
+        message = error.format_message().rstrip(".")
+        message = message[:1].lower() + message[1:]
+    if ctx is None or type(error) is click.BadParameter:  # this says what would be right
+        return message
+    return f"{message}; usage: {usage(ctx)}"
+
+
+def plain(words: tuple[str, ...], *names: str, optional: int = 0) -> list[str]:
+    """The positional words of a command that takes no options; raises UsageError if there is one."""
+    found, options = split(words, *names, optional=optional)
+    refuse(options)
+    return found
+
+
+def refuse(options: Iterable[str], *known: str) -> None:
+    """Raise UsageError for the first option that the command does not take.
+
+    Args:
+        options: their keys.
+        known: those that it takes.
+    """
+    for key in options:
+        if key not in known:
+            ctx = click.get_current_context()
+            flags = [param.opts[-1] for param in ctx.command.params if isinstance(param, click.Option)]
+            near = suggest(key, [*(f"{one}=" for one in known), *flags], "options")
+            raise UsageError(f"{ctx.command_path} takes no option '{key}'{near}")
 
 
 def job_of(words: tuple[str, ...]) -> tuple[str, str, dict[str, Any]]:
@@ -91,6 +141,10 @@ def job_of(words: tuple[str, ...]) -> tuple[str, str, dict[str, Any]]:
     if not (words and words[0].endswith((".yaml", ".yml"))):
         (networks, dataset), options = split(words, "NETWORKS", "DATASET")
         return networks, dataset, options
+    if more := [word for word in words[1:] if "=" not in word]:
+        raise UsageError(
+            f"{words[0]} is a job file, which names networks and dataset; leave {', '.join(more)} out"
+        )
     (path,), typed = split(words, "JOB.yaml")
     from dianne.jobs.file import read_job
 

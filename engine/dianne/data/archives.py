@@ -93,6 +93,7 @@ def located(path: Path) -> Iterator[None]:
 
 
 def _cut(path: Path, reason: str) -> DataError:
+    reason = reason.partition("\n")[0].rstrip(":")  # of a tar every packing that it might have follows
     return DataError(f"{display(path)}: is cut off or no archive ({reason}); delete it, and get it again")
 
 

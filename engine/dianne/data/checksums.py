@@ -30,6 +30,11 @@ def digester(data: bytes) -> Digester:
     return lambda kind: hashlib.new(kind, data, usedforsecurity=False).hexdigest()
 
 
+def is_packed(url: str) -> bool:
+    """Whether there is a .gz around a file, by its address without what that asks of the server (?...)."""
+    return url.partition("?")[0].endswith(".gz")
+
+
 def mismatch(
     source: Source, packed: bool, of_content: Digester, of_file: Digester
 ) -> tuple[str, str, str] | None:
@@ -41,7 +46,7 @@ def mismatch(
         of_content: the digest of its content, without that.
         of_file: the digest of the file as it lies there.
     """
-    unpacked_by_hand = source.urls[0].endswith(".gz") and not packed
+    unpacked_by_hand = is_packed(source.urls[0]) and not packed
     kinds = [("sha256", source.sha256, of_content)]
     if not unpacked_by_hand:  # an md5 is that of the download
         kinds.append(("md5", source.md5, of_file))

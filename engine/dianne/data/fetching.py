@@ -12,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from dianne.data.archives import is_archive
-from dianne.data.checksums import GZIP_FAULTS, GZIP_MAGIC, digester, mismatch
+from dianne.data.checksums import GZIP_FAULTS, GZIP_MAGIC, digester, is_packed, mismatch
 from dianne.data.descriptor import Source
 from dianne.document import display
 from dianne.errors import DataError
@@ -121,10 +121,10 @@ def _is_address(url: str) -> bool:
 
 def _wrong_with(part: Path, url: str, source: Source) -> str:
     data = part.read_bytes()
-    if url.endswith(".gz") and not data.startswith(GZIP_MAGIC):
+    if is_packed(url) and not data.startswith(GZIP_MAGIC):
         return "its content is no gzip file"
     try:
-        content = data if is_archive(url) else _without_gzip(data)
+        content = data if is_archive(part.stem) else _without_gzip(data)
     except GZIP_FAULTS:
         return "its content is no whole gzip file"
     fault = mismatch(source, data.startswith(GZIP_MAGIC), digester(content), digester(data))

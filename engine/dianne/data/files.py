@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from dianne.data.archives import holds, read_members
-from dianne.data.checksums import GZIP_FAULTS, GZIP_MAGIC, Digester, digest_of, digester, mismatch
+from dianne.data.checksums import GZIP_FAULTS, GZIP_MAGIC, Digester, digest_of, digester, is_packed, mismatch
 from dianne.data.descriptor import Described, Source
 from dianne.data.fetching import Progress as Progress
 from dianne.data.fetching import fetch
@@ -245,4 +245,4 @@ def _opened(where: str, data: bytes, room: Room, packed: bool = False) -> bytes:
 
 
 def _file_name(source: Source, name: str) -> str:
-    return f"{name}.gz" if source.urls[0].endswith(".gz") and not name.endswith(".gz") else name
+    return f"{name}.gz" if is_packed(source.urls[0]) and not name.endswith(".gz") else name

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dianne.errors import DianneError, UsageError
 from dianne.interop import transfer
+from dianne.interop.formats import ImportOptions
 from dianne.interop.package import ENDING
 from dianne.options import Options
 from dianne.store import Manifest, Store
@@ -74,6 +75,7 @@ def pull(folder: Folder, address: str, options: Mapping[str, Any]) -> list[trans
         DianneError: there is no such repository, it holds no package or several, or the import is refused.
     """
     repository = _checked(address.removeprefix(SCHEME))
+    transfer.bound("pull", ImportOptions, options)  # a wrong word is said before anything is fetched
     with tempfile.TemporaryDirectory() as scratch:
         with _talking(repository) as api:
             listed = api.list_repo_files(repository)

@@ -293,10 +293,10 @@ def find(session: sqlite3.Connection, folder: Folder, job: str) -> str:
 
 
 def _maker(session: sqlite3.Connection, folder: Folder, weights: str) -> str:
-    from dianne.store import Store
+    from dianne.store import Store, addresses
 
     network, _, tag = weights.partition(":")
-    if not Store(folder.models).has(network, tag):  # nothing was stored yet
+    if not Store(folder.models).has(network, addresses.entry(tag)[0]):  # nothing was stored yet
         for identifier, asked in session.execute(
             "SELECT id, asked FROM jobs WHERE tag = ? ORDER BY number DESC", (tag,)
         ):

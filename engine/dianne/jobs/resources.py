@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from dianne.options import NonNegativeFloat, NonNegativeInt, Options, PositiveInt
+from dianne.options import NonNegativeFloat, NonNegativeInt, Options, Threads
 
 SHARE = 4  # jobs of one kind that run at once, unless they say what they take
 
@@ -52,7 +52,7 @@ class Resources(Options):
     """Cores that it takes from what other jobs of its kind may use; a quarter of the machine if left out."""
     gpus: NonNegativeInt | None = None
     """Graphics cards that it gets for itself, and it sees no others; to learn, one if there is any."""
-    threads: PositiveInt | None = None
+    threads: Threads | None = None
     """Threads that compute; as many as it takes cores if left out."""
 
 

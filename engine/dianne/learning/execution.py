@@ -20,7 +20,7 @@ from dianne.learning.cuda_graph import CudaGraph
 from dianne.learning.memory import kept_memory
 from dianne.network.catalog.convolution import Kernels
 from dianne.network.graph import Graph
-from dianne.options import Options, PositiveInt
+from dianne.options import Options, Threads
 from dianne.seeds import global_states, set_global_states
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,7 +37,7 @@ class ExecutionOptions(Options):
     """Compile the networks; auto does it in long jobs, and only if it is found to be faster."""
     capture: Literal["auto", "never"] = "auto"
     """Hand whole updates to a CUDA device in one call (CUDA graphs), where they always do the same."""
-    threads: PositiveInt | None = None
+    threads: Threads | None = None
     """Threads on the CPU; as many as it has cores if left out."""
 
     @field_validator("device")

@@ -5,6 +5,7 @@ A job that is not profiled knows nothing of it: what is timed is wrapped from ou
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ class Profile:
         activities = [ProfilerActivity.CPU]
         if torch.cuda.is_available():
             activities.append(ProfilerActivity.CUDA)
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's tracer tells stderr that it begins and ends
         self._profiler = profile(activities=activities)
         total = loop.options.max_iterations
         self._first, self._last = min(TRACED[0], total // 3), min(TRACED[1], max(total - 1, 1))

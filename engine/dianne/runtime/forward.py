@@ -100,7 +100,10 @@ def _samples(
             generator.seed()
         else:
             generator.manual_seed(options.seed)
-        return torch.randn(options.random, *shape, generator=generator)
+        try:
+            return torch.randn(options.random, *shape, generator=generator)
+        except RuntimeError as error:  # torch's word for a full memory
+            raise UsageError(f"random={options.random}: so many samples do not fit into memory") from error
     if dataset is not None:
         described = describe(folder, dataset)
         chosen = options.range or whole(described, "test")

@@ -139,7 +139,7 @@ def test_a_port_that_is_taken_is_said_and_another_found_if_none_was_named(server
     with pytest.raises(DianneError) as fault:
         Server(folder, Queue(folder), port=taken).start()
     assert str(fault.value) == (
-        f"cannot listen on 127.0.0.1:{taken}: Address already in use; name another port"
+        f"cannot listen on 127.0.0.1:{taken}: Address already in use; name another host or port"
     )
 
 

@@ -151,7 +151,7 @@ def _listening(host: str, wanted: int | None, usual: int) -> socket.socket:
         opened.close()
         reason = error.strerror if isinstance(error, OSError) else "ports go up to 65535"
         raise DianneError(
-            f"cannot listen on {host}:{wanted or usual}: {reason}; name another port"
+            f"cannot listen on {host}:{wanted or usual}: {reason}; name another host or port"
         ) from error
     return opened
 
