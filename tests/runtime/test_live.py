@@ -121,6 +121,17 @@ def test_a_call_that_comes_alone_does_not_wait_and_one_after_many_waits_a_moment
     batcher.close()
 
 
+def test_more_calls_than_go_together_are_answered_one_lot_after_the_other():
+    gate = Gate()
+    gate.door.release(100)
+    batcher = Batcher(gate, "test")
+    asked = [batcher.submit(number, wake=False) for number in range(600)]
+    batcher.answer_waiting()
+    assert [future.result(0) for future in asked] == list(range(600))
+    assert gate.sizes == [256, 256, 88]
+    batcher.close()
+
+
 def test_what_was_asked_is_answered_before_the_end_and_nothing_after():
     gate = Gate()
     batcher = Batcher(gate, "test")
