@@ -1,5 +1,6 @@
 """Deployed networks: kept under a name, called with samples of many kinds, their results written whole."""
 
+import importlib
 import json
 import resource
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from dianne.data.descriptor import describe, parse_range
 from dianne.data.readers import open_dataset
 from dianne.errors import DianneError, UsageError
+from dianne.plugins import StrategyError
 from dianne.runtime.forward import ForwardOptions, as_lists, check, forward, write
 from dianne.runtime.instances import Instance, deploy, find, load
 from dianne.store import Manifest, Store, StoreError
@@ -152,6 +154,34 @@ def test_nothing_is_deployed_where_the_weights_do_not_fit():
         "Sum:vae does not fit the network; nothing was loaded\n  sums.bias: missing from the tag"
     )
     assert not Path(".dianne").exists()
+
+
+PICKY = """\
+from torch import nn
+
+class Picky(nn.Module):
+    def forward(self, values):
+        if values.device.type != "meta" and values.abs().sum() == limit:
+            raise ValueError("not these")
+        return values
+
+limit = 0
+"""
+
+
+def test_a_user_s_module_that_raises_is_named_with_its_line_and_not_deployed(monkeypatch):
+    monkeypatch.syspath_prepend(Path.cwd())
+    Path("picky.py").write_text(PICKY)
+    module = importlib.import_module("picky")
+    text = SUM.replace("  output:", '  picky:  {type: "picky:Picky"}\n  output:')
+    stored(text)
+    message = "running Sum: picky.py:6: ValueError: not these"
+    assert refused(deploy, FOLDER, "Sum", "vae", kind=StrategyError) == message
+    assert not Path(".dianne").exists()
+    module.limit = 6
+    picky = deploy(FOLDER, "Sum", "vae")
+    assert picky.output_dims == [(3,)]
+    assert refused(picky.forward, [1.0, 2.0], kind=StrategyError) == message
 
 
 # ------------------------------------------------------------------------------------ calling an instance
