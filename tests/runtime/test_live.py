@@ -319,6 +319,60 @@ def test_a_tag_that_is_gone_leaves_the_weights_where_they_are(folder, live, watc
     assert watcher.notes == [("DANGER", message)]
 
 
+def test_weights_that_were_restored_are_brought_up_at_once(folder, live, watcher):
+    store(folder)
+    live.deploy("Sum", "t")
+    version = store(folder, 1.0)
+    path = spoil(folder, version)
+    live.refresh()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")  # the last byte of 1.0
+    live.deploy("Sum", "t")
+    live.refresh()
+    live.undeploy("Sum")
+    deploy(folder, "Sum", "t")
+    live.refresh()
+    assert live.ready("Sum").deployed.version == version
+    assert len(watcher.notes) == 1
+
+
+def test_what_cannot_be_noted_is_said_later_and_tags_are_followed_all_the_same(folder, live, watcher):
+    def note(*told):
+        raise DianneError("the disk is full")
+
+    store(folder)
+    sums = live.deploy("Sum", "t")
+    (folder.state / "instances" / "bad.json").write_text("{}")
+    watcher.note = note
+    live.start()
+    for number in (1.0, 2.0):
+        version = store(folder, number)
+        assert eventually(lambda version=version: sums.forward([0, 0]).version == version)
+    del watcher.note
+    assert eventually(lambda: watcher.notes)
+    message = (
+        "bad cannot be brought up: .dianne/instances/bad.json: its content was changed; deploy bad again"
+    )
+    assert watcher.notes == [("DANGER", message)]
+
+
+def test_instances_are_kept_while_it_cannot_be_seen_which_are_deployed(folder, live, watcher):
+    store(folder)
+    sums = live.deploy("Sum", "t")
+    place = folder.state / "instances"
+    place.rename(folder.state / "away")
+    place.write_text("")
+    live.refresh()
+    live.refresh()
+    assert live.ready("Sum") is sums
+    message = "no instance follows its tag: .dianne/instances: cannot be read: Not a directory"
+    assert watcher.notes == [("DANGER", message)]
+    place.unlink()
+    (folder.state / "away").rename(place)
+    version = store(folder, 1.0)
+    live.refresh()
+    assert sums.forward([0, 0]).version == version
+
+
 # ------------------------------------------------------------------------------------ what is deployed
 
 
