@@ -16,6 +16,7 @@ from dianne.errors import DianneError, UsageError
 from dianne.plugins import StrategyError
 from dianne.runtime.forward import ForwardOptions, as_lists, check, forward, write
 from dianne.runtime.instances import Instance, deploy, find, load
+from dianne.runtime.listings import instances
 from dianne.store import Manifest, Store, StoreError
 from dianne.workspace import Folder
 
@@ -138,6 +139,22 @@ def test_a_spoilt_instance_is_to_be_deployed_again(summing, content):
     )
     deploy(FOLDER, "Sum", "vae")
     assert find(FOLDER, "Sum") == summing.instance
+
+
+def test_instances_are_listed_with_what_is_the_matter_with_some(summing):
+    stored(MIRROR, {}, "Mirror")
+    deploy(FOLDER, "Mirror", "vae", "mine")
+    (FOLDER.models / "refs" / "Mirror" / "vae").unlink()
+    Path(".dianne/instances/bad.json").write_text("{}")
+    fault = "Mirror has no tag 'vae'; nothing is stored for Mirror in models/"
+    assert instances(FOLDER) == [
+        {"name": "Sum", "network": "Sum", "tag": "vae", "iteration": 0, "dataset": None},
+        {
+            "name": "bad",
+            "fault": ".dianne/instances/bad.json: its content was changed; deploy bad again",
+        },
+        {"name": "mine", "network": "Mirror", "tag": "vae", "fault": fault},
+    ]
 
 
 def test_nothing_is_deployed_where_there_is_no_such_tag(summing):

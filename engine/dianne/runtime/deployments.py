@@ -54,11 +54,6 @@ def find(folder: Folder, name: str) -> Instance:
         raise DianneError(f"{display(path)}: its content was changed; deploy {name} again") from error
 
 
-def deployed(folder: Folder) -> list[Instance]:
-    """All instances, by name; raises DianneError if the note of one is spoilt."""
-    return [find(folder, name) for name in names(folder)]
-
-
 def names(folder: Folder) -> list[str]:
     """The names of all instances; raises DianneError if they cannot be listed."""
     place = _place(folder)
