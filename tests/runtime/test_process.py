@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import torch
 from workspaces import IRIS, workspace_of
 
 from dianne import Workspace
-from dianne.errors import UsageError
+from dianne.document import display
+from dianne.errors import DianneError, UsageError
 from dianne.jobs.entry import Entry
 from dianne.jobs.keeper import running
 from dianne.jobs.queue import Queue
@@ -207,6 +209,15 @@ def test_a_job_that_begins_while_the_runtime_looks_takes_its_room(space, monkeyp
         runtime._start()
         runtime._start()
     assert started == []
+
+
+def test_a_job_is_named_whose_runtime_does_not_start(space, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(DianneError) as fault:
+        space.submit("Net", "Iris", **JOB, tag="t")
+    (job,) = space.jobs("queued")
+    log = display(space.folder.state / "runtime.log")
+    assert str(fault.value) == f"the job {job.id} is queued, but the runtime does not start; see {log}"
 
 
 def test_a_runtime_starts_when_it_is_needed_and_ends_when_it_is_asked_to(space):
