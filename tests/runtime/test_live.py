@@ -246,6 +246,20 @@ def test_an_instance_follows_its_tag(folder, live, watcher):
     assert watcher.notes == [("INFO", f"Sum took new weights of Sum:t: {after[:12]}, was {before[:12]}")]
 
 
+def test_a_server_is_not_asked_for_tags_all_the_time(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIANNE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "dianne.yaml").write_text(f"models: memory://{tmp_path.name}")
+    store(folder)
+    deploy(folder, "Sum", "t")
+    live, looks, threads = LiveInstances(folder), [], torch.get_num_threads()
+    live._store.resolve = lambda *tag, look=live._store.resolve: (looks.append(tag), look(*tag))[1]
+    live.start()
+    time.sleep(0.5)
+    live.close()
+    torch.set_num_threads(threads)
+    assert looks == [("Sum", "t")]
+
+
 def test_a_tag_that_moves_under_load_mixes_no_versions(folder, live):
     bias = {store(folder): 0.0}
     sums = live.deploy("Sum", "t")

@@ -28,6 +28,7 @@ from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
 _EVERY = 0.1  # seconds between looks at the tags
+_EVERY_REMOTE = 2.0  # where each look asks a server
 _QUICK = 0.005  # seconds of computing that may hold up whoever asks
 _AGAIN = 10.0  # seconds until weights that could not be loaded are tried again
 _ALL = ""  # what is wrong with no single instance
@@ -240,7 +241,8 @@ class LiveInstances:
                 self._note_fault(name, str(error))
 
     def _follow(self) -> None:
-        while not self._closing.wait(_EVERY):
+        every = _EVERY if self._store.cache is None else _EVERY_REMOTE
+        while not self._closing.wait(every):
             self.refresh()
 
     def _look_at(self, name: str) -> None:
