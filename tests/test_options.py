@@ -96,11 +96,21 @@ def resolved(found):
 
 
 def test_words_are_split_at_the_first_sign_and_the_last_of_equal_keys_counts():
-    assert parse_pairs(["tag=a=b", " range = 0,9 ", "tag=", "x.y=1", "tag=c"]) == {
+    assert parse_pairs(["tag=a=b", " range =0,9", "tag=", "x.y=1", "tag=c"]) == {
         "tag": "c",
         "range": "0,9",
         "x.y": "1",
     }
+
+
+def test_blanks_belong_to_texts_and_numbers_are_read_with_them():
+    class Prompted(Options):
+        prompt: str
+        n: PositiveInt
+
+    given = {key: Given(value, TYPED) for key, value in parse_pairs(["prompt= and ", "n= 3 "]).items()}
+    found = bind("generate", [Consumer("generate", Prompted)], given).of("generate", Prompted)
+    assert (found.prompt, found.n) == (" and ", 3)
 
 
 @pytest.mark.parametrize("word", ["tag", "=3", " =3", ""])

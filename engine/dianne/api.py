@@ -128,10 +128,11 @@ class Workspace:
             The job's identifier.
 
         Raises:
-            DianneError: something that was asked for does not exist or fit; nothing was queued.
+            DianneError: something that was asked for does not exist or fit; nothing was queued. Or the
+                runtime does not start; this names the job, which is queued.
         """
         identifier = self.queue.submit(kind, networks, dataset, options)
-        control.ensure(self.folder)
+        control.ensure_for(self.folder, identifier)
         return identifier
 
     def sweep(self, networks: str | Iterable[str], dataset: str, **options: Any) -> SweepResult:

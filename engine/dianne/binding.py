@@ -33,7 +33,7 @@ def parse_pairs(words: Iterable[str]) -> dict[str, str]:
         key, sign, value = word.partition("=")
         if not sign or not key.strip():
             raise UsageError(f"'{word}' is no option; write key=value")
-        pairs[key.strip()] = value.strip()
+        pairs[key.strip()] = value  # blanks may belong to a text; numbers are read with them
     return pairs
 
 

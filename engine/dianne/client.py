@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -120,7 +121,7 @@ class Client:
     def events(self, job: str | None = None) -> Iterator[dict[str, Any]]:
         """Progress and notifications as they come: of all jobs, or of one until it ends."""
         params = {"job": job} if job else {}
-        with self._http.stream("GET", "/events", params=params) as response:
+        with self._reached(), self._http.stream("GET", "/events", params=params) as response:
             if response.is_error:
                 response.read()
             _check(response)
@@ -173,14 +174,19 @@ class Client:
         return self._answer(method, path, **more).json()
 
     def _answer(self, method: str, path: str, **more: Any) -> httpx2.Response:
+        with self._reached():
+            response = self._http.request(method, path, **more)
+        _check(response)
+        return response
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
         import httpx2
 
         try:
-            response = self._http.request(method, path, **more)
+            yield
         except httpx2.TransportError as error:
             raise DianneError(f"no runtime answers at {self._place}: {error}") from error
-        _check(response)
-        return response
 
 
 class RemoteInstance:

@@ -154,6 +154,10 @@ def test_deployed_networks_are_listed_looked_at_and_forgotten(run: Run) -> None:
     assert run("dianne info Look").stdout == f"Look: MLP with the weights of t\n\n{described}"
     total = described.splitlines()[-1].split()[-1]
     assert run("dianne size Look").stdout == f"{total}\n"
+    run("dianne untag MLP:t")
+    listed = run("dianne list", code=1)
+    assert listed.stdout.splitlines()[1].split() == ["Look", "MLP", "t"]
+    assert listed.stderr == "Look: MLP has no tag 't'; nothing is stored for MLP in models/\n"
     assert run("dianne undeploy Look").stdout == "undeployed Look\n"
     assert (
         run("dianne list").stderr == "nothing is deployed in this workspace; dianne deploy NETWORK tag=TAG\n"

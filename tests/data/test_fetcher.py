@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -34,6 +35,27 @@ def test_a_process_that_was_killed_is_done_without(path):
     assert mapped._fetcher is not None
     os.kill(mapped._fetcher._process.pid, signal.SIGKILL)
     assert mapped.pieces(PLACES, 5) == expected
+
+
+def test_what_is_left_of_an_interrupted_answer_is_taken_for_no_other(path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    mapped = MappedFile(path)
+    expected = mapped.pieces(PLACES, 5)
+    first = mapped._fetcher._process.pid
+    os.kill(first, signal.SIGSTOP)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            mapped.pieces(PLACES[::-1], 5)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        with suppress(ProcessLookupError):
+            os.kill(first, signal.SIGCONT)
+    assert mapped.pieces(PLACES, 5) == expected
+    assert mapped._fetcher._process.pid != first
 
 
 def test_a_file_that_was_cut_is_said(path):

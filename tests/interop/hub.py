@@ -19,6 +19,7 @@ class Hub(BaseHTTPRequestHandler):
 
     repositories: dict[str, dict[str, bytes]]
     asked: list[str]
+    failing = False
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -65,7 +66,9 @@ class Hub(BaseHTTPRequestHandler):
         parts = self.path.partition("?")[0].strip("/").split("/")
         name = "/".join(parts[2:4] if parts[0] == "api" else parts[:2])
         files = self.repositories.get(name)
-        if files is None:
+        if self.failing:
+            self._answer({}, 503)
+        elif files is None:
             self._answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound")
         elif parts[0] == "api":
             listed = [

@@ -73,6 +73,13 @@ def test_a_hub_that_refuses_is_told_in_a_line(
     assert str(refused.value).startswith("the hub nonsense cannot be used: ")
 
 
+def test_a_hub_that_is_out_of_order_is_asked_once(tmp_path: Path, hub: type[Hub]) -> None:
+    hub.failing = True
+    with pytest.raises(DianneError, match="cannot be used: Server error '503 Service Unavailable'"):
+        pull(Folder(tmp_path), "hf://user/mine", {})
+    assert len(hub.asked) == 1
+
+
 def test_what_is_pulled_is_not_trusted(tmp_path: Path, hub: type[Hub]) -> None:
     hub.repositories["user/mine"] = {"evil.dianne": b"PK\3\4 nothing"}
     with pytest.raises(DianneError, match="is cut off or no archive"):

@@ -241,13 +241,8 @@ def test_a_memory_keeps_vectors_only():
     )
 
 
-def test_samples_without_time_are_refused(graph):
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 5, 4)])
+def test_samples_that_are_no_sequences_of_what_is_taken_are_refused(graph, shape):
     with pytest.raises(ShapeError) as refused:
-        graph(torch.rand(3))
-    assert str(refused.value) == "Mine has a Memory and takes sequences: (batch, time, ...)"
-
-
-def test_a_sequence_of_the_wrong_shape_is_refused(graph):
-    with pytest.raises(ShapeError) as refused:
-        graph(torch.rand(2, 5, 4))
-    assert str(refused.value) == "Mine.x takes samples of [3], got [4]"
+        graph(torch.rand(shape))
+    assert str(refused.value) == f"Mine.x takes sequences (batch, time, 3), got {list(shape)}"

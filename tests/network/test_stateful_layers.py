@@ -159,7 +159,7 @@ def test_only_the_extent_in_time_is_free(shape, found):
 def test_what_is_no_sequence_is_refused():
     with pytest.raises(ShapeError) as refused:
         built("lstm: {type: LSTM, output: 4}").unroll(torch.rand(3))
-    assert str(refused.value) == "Mine takes sequences: (batch, time, ...)"
+    assert str(refused.value) == "Mine.x takes sequences (batch, time, 3), got [3]"
 
 
 def test_the_shipped_network_gives_log_probabilities_of_each_next_character():

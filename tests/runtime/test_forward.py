@@ -1,5 +1,6 @@
 """Deployed networks: kept under a name, called with samples of many kinds, their results written whole."""
 
+import importlib
 import json
 import resource
 from pathlib import Path
@@ -12,8 +13,10 @@ from PIL import Image
 from dianne.data.descriptor import describe, parse_range
 from dianne.data.readers import open_dataset
 from dianne.errors import DianneError, UsageError
+from dianne.plugins import StrategyError
 from dianne.runtime.forward import ForwardOptions, as_lists, check, forward, write
 from dianne.runtime.instances import Instance, deploy, find, load
+from dianne.runtime.listings import instances
 from dianne.store import Manifest, Store, StoreError
 from dianne.workspace import Folder
 
@@ -138,6 +141,22 @@ def test_a_spoilt_instance_is_to_be_deployed_again(summing, content):
     assert find(FOLDER, "Sum") == summing.instance
 
 
+def test_instances_are_listed_with_what_is_the_matter_with_some(summing):
+    stored(MIRROR, {}, "Mirror")
+    deploy(FOLDER, "Mirror", "vae", "mine")
+    (FOLDER.models / "refs" / "Mirror" / "vae").unlink()
+    Path(".dianne/instances/bad.json").write_text("{}")
+    fault = "Mirror has no tag 'vae'; nothing is stored for Mirror in models/"
+    assert instances(FOLDER) == [
+        {"name": "Sum", "network": "Sum", "tag": "vae", "iteration": 0, "dataset": None},
+        {
+            "name": "bad",
+            "fault": ".dianne/instances/bad.json: its content was changed; deploy bad again",
+        },
+        {"name": "mine", "network": "Mirror", "tag": "vae", "fault": fault},
+    ]
+
+
 def test_nothing_is_deployed_where_there_is_no_such_tag(summing):
     assert refused(deploy, FOLDER, "Sum", "best") == "Sum has no tag 'best'; tags of Sum: vae"
     assert refused(deploy, FOLDER, "Encoder", "vae") == (
@@ -152,6 +171,34 @@ def test_nothing_is_deployed_where_the_weights_do_not_fit():
         "Sum:vae does not fit the network; nothing was loaded\n  sums.bias: missing from the tag"
     )
     assert not Path(".dianne").exists()
+
+
+PICKY = """\
+from torch import nn
+
+class Picky(nn.Module):
+    def forward(self, values):
+        if values.device.type != "meta" and values.abs().sum() == limit:
+            raise ValueError("not these")
+        return values
+
+limit = 0
+"""
+
+
+def test_a_user_s_module_that_raises_is_named_with_its_line_and_not_deployed(monkeypatch):
+    monkeypatch.syspath_prepend(Path.cwd())
+    Path("picky.py").write_text(PICKY)
+    module = importlib.import_module("picky")
+    text = SUM.replace("  output:", '  picky:  {type: "picky:Picky"}\n  output:')
+    stored(text)
+    message = "running Sum: picky.py:6: ValueError: not these"
+    assert refused(deploy, FOLDER, "Sum", "vae", kind=StrategyError) == message
+    assert not Path(".dianne").exists()
+    module.limit = 6
+    picky = deploy(FOLDER, "Sum", "vae")
+    assert picky.output_dims == [(3,)]
+    assert refused(picky.forward, [1.0, 2.0], kind=StrategyError) == message
 
 
 # ------------------------------------------------------------------------------------ calling an instance

@@ -121,6 +121,17 @@ def test_a_call_that_comes_alone_does_not_wait_and_one_after_many_waits_a_moment
     batcher.close()
 
 
+def test_more_calls_than_go_together_are_answered_one_lot_after_the_other():
+    gate = Gate()
+    gate.door.release(100)
+    batcher = Batcher(gate, "test")
+    asked = [batcher.submit(number, wake=False) for number in range(600)]
+    batcher.answer_waiting()
+    assert [future.result(0) for future in asked] == list(range(600))
+    assert gate.sizes == [256, 256, 88]
+    batcher.close()
+
+
 def test_what_was_asked_is_answered_before_the_end_and_nothing_after():
     gate = Gate()
     batcher = Batcher(gate, "test")
@@ -235,6 +246,20 @@ def test_an_instance_follows_its_tag(folder, live, watcher):
     assert watcher.notes == [("INFO", f"Sum took new weights of Sum:t: {after[:12]}, was {before[:12]}")]
 
 
+def test_a_server_is_not_asked_for_tags_all_the_time(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIANNE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "dianne.yaml").write_text(f"models: memory://{tmp_path.name}")
+    store(folder)
+    deploy(folder, "Sum", "t")
+    live, looks, threads = LiveInstances(folder), [], torch.get_num_threads()
+    live._store.resolve = lambda *tag, look=live._store.resolve: (looks.append(tag), look(*tag))[1]
+    live.start()
+    time.sleep(0.5)
+    live.close()
+    torch.set_num_threads(threads)
+    assert looks == [("Sum", "t")]
+
+
 def test_a_tag_that_moves_under_load_mixes_no_versions(folder, live):
     bias = {store(folder): 0.0}
     sums = live.deploy("Sum", "t")
@@ -306,6 +331,60 @@ def test_a_tag_that_is_gone_leaves_the_weights_where_they_are(folder, live, watc
         f"Sum keeps the weights {version[:12]}: Sum has no tag 't'; nothing is stored for Sum in models/"
     )
     assert watcher.notes == [("DANGER", message)]
+
+
+def test_weights_that_were_restored_are_brought_up_at_once(folder, live, watcher):
+    store(folder)
+    live.deploy("Sum", "t")
+    version = store(folder, 1.0)
+    path = spoil(folder, version)
+    live.refresh()
+    path.write_bytes(path.read_bytes()[:-1] + b"?")  # the last byte of 1.0
+    live.deploy("Sum", "t")
+    live.refresh()
+    live.undeploy("Sum")
+    deploy(folder, "Sum", "t")
+    live.refresh()
+    assert live.ready("Sum").deployed.version == version
+    assert len(watcher.notes) == 1
+
+
+def test_what_cannot_be_noted_is_said_later_and_tags_are_followed_all_the_same(folder, live, watcher):
+    def note(*told):
+        raise DianneError("the disk is full")
+
+    store(folder)
+    sums = live.deploy("Sum", "t")
+    (folder.state / "instances" / "bad.json").write_text("{}")
+    watcher.note = note
+    live.start()
+    for number in (1.0, 2.0):
+        version = store(folder, number)
+        assert eventually(lambda version=version: sums.forward([0, 0]).version == version)
+    del watcher.note
+    assert eventually(lambda: watcher.notes)
+    message = (
+        "bad cannot be brought up: .dianne/instances/bad.json: its content was changed; deploy bad again"
+    )
+    assert watcher.notes == [("DANGER", message)]
+
+
+def test_instances_are_kept_while_it_cannot_be_seen_which_are_deployed(folder, live, watcher):
+    store(folder)
+    sums = live.deploy("Sum", "t")
+    place = folder.state / "instances"
+    place.rename(folder.state / "away")
+    place.write_text("")
+    live.refresh()
+    live.refresh()
+    assert live.ready("Sum") is sums
+    message = "no instance follows its tag: .dianne/instances: cannot be read: Not a directory"
+    assert watcher.notes == [("DANGER", message)]
+    place.unlink()
+    (folder.state / "away").rename(place)
+    version = store(folder, 1.0)
+    live.refresh()
+    assert sums.forward([0, 0]).version == version
 
 
 # ------------------------------------------------------------------------------------ what is deployed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,14 @@ import torch
 from workspaces import IRIS, workspace_of
 
 from dianne import Workspace
-from dianne.errors import UsageError
+from dianne.document import display
+from dianne.errors import DianneError, UsageError
+from dianne.jobs.entry import Entry
+from dianne.jobs.keeper import running
 from dianne.jobs.queue import Queue
+from dianne.jobs.schedule import Room
 from dianne.runtime import control
+from dianne.runtime.process import Runtime
 from dianne.workspace import Folder
 
 FILES = {
@@ -181,6 +187,37 @@ def test_workers_end_in_every_way_and_the_runtime_goes_on(space, tmp_path):
         assert control.status(space.folder) is not None
     wanted = undisturbed(tmp_path / "alone", "stopped", seed=5, maxIterations=300)
     assert same(weights(space, "stopped"), wanted)
+
+
+class Busy(Queue):
+    """A queue in which the first job begins whenever somebody has looked."""
+
+    def jobs(self, *statuses: str, newest: int | None = None) -> list[Entry]:
+        found = super().jobs(*statuses, newest=newest)
+        with self.database.writing() as session:
+            session.execute("UPDATE jobs SET status = 'running' WHERE number = 1")
+        return found
+
+
+def test_a_job_that_begins_while_the_runtime_looks_takes_its_room(space, monkeypatch):
+    queue, started = Busy(space.folder), []
+    first, _ = (queue.submit("learn", "Net", "Iris", {**JOB, "tag": f"t{n}"}) for n in range(2))
+    runtime = Runtime(space.folder, Room(0.5, ()), print)
+    runtime.queue, runtime.workers = queue, {first: None}
+    monkeypatch.setattr(runtime, "_spawn", lambda job, _: started.append(job.id))
+    with running(space.folder, first):
+        runtime._start()
+        runtime._start()
+    assert started == []
+
+
+def test_a_job_is_named_whose_runtime_does_not_start(space, monkeypatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(DianneError) as fault:
+        space.submit("Net", "Iris", **JOB, tag="t")
+    (job,) = space.jobs("queued")
+    log = display(space.folder.state / "runtime.log")
+    assert str(fault.value) == f"the job {job.id} is queued, but the runtime does not start; see {log}"
 
 
 def test_a_runtime_starts_when_it_is_needed_and_ends_when_it_is_asked_to(space):

@@ -1,12 +1,16 @@
 """A store behind a URL does what one on disk does; on S3, conditional writes keep every update."""
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
 import pytest
 from storing import BARE, numbers, put, refused, stored, tomorrow, weights
 from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from dianne.errors import UsageError
 from dianne.store import Store, StoreError, addresses, history
@@ -238,15 +242,41 @@ def test_a_server_that_does_not_answer_is_told(bucket, monkeypatch):
     )
 
 
+def test_a_server_that_the_first_command_does_not_reach_is_told(tmp_path):
+    told = subprocess.run(
+        [sys.executable, "-m", "dianne", "pull", "Encoder:vae", "s3://there/models"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={
+            **os.environ, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1",
+            "AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "secret",
+        },
+    )  # fmt: skip
+    assert told.stderr == (
+        "error: s3://there/models/refs/Encoder/vae: cannot be read: Could not connect to the endpoint URL: "
+        '"http://127.0.0.1:9/there/models/refs/Encoder/vae"\n'
+    )
+
+
+def test_a_server_that_is_out_of_order_is_told():
+    made = make_server("127.0.0.1", 0, Response("", 500))
+    thread = threading.Thread(target=made.serve_forever)
+    thread.start()
+    url = f"http://127.0.0.1:{made.port}/models"
+    try:
+        message = refused(StoreError, Store(url).manifest, "Encoder", "vae")
+    finally:
+        made.shutdown()
+        thread.join()
+    place = f"{url}/refs/Encoder/vae"
+    assert message == f"{place}: cannot be read: 500, message='INTERNAL SERVER ERROR', url='{place}'"
+
+
 def test_a_kind_of_place_that_nobody_knows_is_told():
     message = refused(UsageError, Store("nix://a/b").refs)
     assert message.startswith("nix://a/b: Protocol not known: nix")
 
 
 def test_nothing_is_imported_before_it_is_needed():
-    import subprocess
-    import sys
-
     program = (
         "import sys, dianne.store; dianne.store.Store('s3://a/b'); "
         "sys.exit(bool({'torch', 'fsspec', 's3fs'} & sys.modules.keys()))"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
@@ -29,26 +27,26 @@ def undeploy(words: tuple[str, ...], as_json: bool) -> None:
 
 @click.command("list")
 @_json
-def list_instances(as_json: bool) -> None:
+def list_instances(as_json: bool) -> int:
     """List the deployed networks."""
-    from dianne.runtime.deployments import deployed
-    from dianne.store import Store
+    from dianne.runtime.listings import instances
 
-    store = Store(here().models)
-    found = [(one, store.manifest(one.network, one.tag)) for one in deployed(here())]
+    found = instances(here())
+    faults = [one for one in found if "fault" in one]
     if as_json:
-        show_json([
-            {**asdict(one), "iteration": manifest.iteration, "dataset": manifest.dataset.get("name")}
-            for one, manifest in found
-        ])  # fmt: skip
-        return
+        show_json(found)
+        return int(bool(faults))
     if not found:
         say("nothing is deployed in this workspace; dianne deploy NETWORK tag=TAG")
-        return
+        return 0
     made = table("instance", "network", "tag", "iterations", "dataset", right=("iterations",))
-    for one, manifest in found:
-        row(made, one.name, one.network, one.tag, f"{manifest.iteration:,}", manifest.dataset.get("name"))
+    for one in found:
+        iterations = f"{one['iteration']:,}" if "iteration" in one else None
+        row(made, one["name"], one.get("network"), one.get("tag"), iterations, one.get("dataset"))
     show_table(made)
+    for one in faults:
+        say(f"{one['name']}: {one['fault']}", style="red")
+    return int(bool(faults))
 
 
 @click.command()

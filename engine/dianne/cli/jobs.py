@@ -52,9 +52,9 @@ def submit(words: tuple[str, ...], as_json: bool) -> None:
 
 def say_queued(identifier: str, as_json: bool) -> None:
     """See that there is a runtime for a job that waits, and say how to follow it."""
-    from dianne.runtime.control import ensure
+    from dianne.runtime.control import ensure_for
 
-    ensure(here())
+    ensure_for(here(), identifier)
     if as_json:
         show_json({"job": identifier})
     else:

@@ -48,8 +48,13 @@ class Fetcher:
             OSError: the process is gone: the file ends before, or cannot be read.
         """
         with self._lock:
-            _write(self._ask, array("q", [len(starts), width, *starts]).tobytes())
-            return _read(self._answer, len(starts) * width)
+            try:
+                _write(self._ask, array("q", [len(starts), width, *starts]).tobytes())
+                return _read(self._answer, len(starts) * width)
+            except BaseException:  # somebody interrupts: the rest would be taken for the next answer
+                self._process.kill()
+                self._process.wait()
+                raise
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

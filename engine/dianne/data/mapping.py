@@ -96,9 +96,14 @@ class MappedFile:
             DataError: the file cannot be read, or was cut since it was opened.
         """
         if len(starts) >= _SEVERAL:
-            with suppress(OSError):  # else they are read here, and what is wrong is seen
+            try:
                 self._fetcher = self._fetcher or Fetcher(self.handle)
                 return self._fetcher.pieces(starts, width)
+            except OSError:
+                pass  # they are read here, and what is wrong is seen
+            except BaseException:
+                self._fetcher = None  # it ended when it was interrupted; the next read starts another
+                raise
         try:
             data = bytearray().join([os.pread(self.handle, width, start) for start in starts])
             if len(data) < width * len(starts):  # large pieces may come in several

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 SCHEME = "hf://"
+_PATIENCE = 10  # seconds until a hub that does not answer is given up
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -78,8 +79,10 @@ def pull(folder: Folder, address: str, options: Mapping[str, Any]) -> list[trans
     transfer.bound("pull", ImportOptions, options)  # a wrong word is said before anything is fetched
     with tempfile.TemporaryDirectory() as scratch:
         with _talking(repository) as api:
-            listed = api.list_repo_files(repository)
-            files = [name for name in listed if name.endswith(ENDING) and "/" not in name]
+            # Not list_repo_files, which asks a hub six times that does not answer.
+            listed = api.model_info(repository, timeout=_PATIENCE).siblings or []
+            names = [file.rfilename for file in listed]
+            files = [name for name in names if name.endswith(ENDING) and "/" not in name]
             if len(files) != 1:
                 found = ", ".join(files) or "none"
                 raise UsageError(f"{address}: expected one file that ends in {ENDING}, found {found}")

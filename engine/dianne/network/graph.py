@@ -178,10 +178,11 @@ class Graph(nn.Module):
 
         Returns:
             Results (b, time, ...), and the state after the last step.
+
+        Raises:
+            ShapeError: a tensor is no sequence of what its input takes.
         """
-        if any(sequence.dim() < 2 for sequence in sequences):
-            memory = "has a Memory and " if self.recurrent else ""
-            raise ShapeError(f"{self.network} {memory}takes sequences: (batch, time, ...)")
+        self._check_sequences(sequences)
         state = self.zero_state(len(sequences[0]), sequences[0]) if state is None else state
         if not self.recurrent:
             values, after = self._run(sequences, state)
@@ -270,6 +271,14 @@ class Graph(nn.Module):
                 sample = sample.reshape(len(sample), *shape)
             values.append(sample)
         return values
+
+    def _check_sequences(self, sequences: tuple[Tensor, ...]) -> None:
+        for (key, shape), sequence in zip(self.inputs.items(), sequences, strict=False):
+            step = shape if self.recurrent else shape[1:]
+            if sequence.dim() < 2 or (self.recurrent and prod(sequence.shape[2:]) != prod(step)):
+                wanted = ", ".join(map(str, ("batch", "time", *step)))
+                found = list(sequence.shape)
+                raise ShapeError(f"{self.network}.{key} takes sequences ({wanted}), got {found}")
 
     def _is_sequence(self, sample: Tensor, shape: Shape) -> bool:
         """Whether a sample differs only in its extent in time, which is free for layers over sequences."""

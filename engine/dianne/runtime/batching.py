@@ -79,9 +79,7 @@ class Batcher(Generic[Asked, Answer]):
                 self._changed.notify()
             return
         try:
-            with self._changed:
-                calls = self._take()
-            if calls:
+            while calls := self._take():
                 self._run(calls)
         finally:
             self._running.release()
@@ -109,10 +107,11 @@ class Batcher(Generic[Asked, Answer]):
                     return calls
 
     def _take(self) -> list[Call[Asked, Answer]]:
-        calls, self._calls = self._calls[:_MOST], self._calls[_MOST:]
-        if calls:
-            self.together = len(calls)
-        return calls
+        with self._changed:
+            calls, self._calls = self._calls[:_MOST], self._calls[_MOST:]
+            if calls:
+                self.together = len(calls)
+            return calls
 
     def _wait_for(self, wanted: int, until: float | None) -> None:
         self._wanted = wanted

@@ -141,6 +141,18 @@ def ensure(folder: Folder) -> Status:
     raise DianneError(f"the runtime does not start; see {display(log)}")
 
 
+def ensure_for(folder: Folder, job: str) -> None:
+    """See that there is a runtime for a job that waits.
+
+    Raises:
+        DianneError: it does not start; the job waits for the next.
+    """
+    try:
+        ensure(folder)
+    except DianneError as error:
+        raise DianneError(f"the job {job} is queued, but {error}") from error
+
+
 def stop(folder: Folder) -> Status:
     """End the runtime of a workspace; jobs that run go on. Returns what it was.
 

@@ -54,14 +54,15 @@ def find(folder: Folder, name: str) -> Instance:
         raise DianneError(f"{display(path)}: its content was changed; deploy {name} again") from error
 
 
-def deployed(folder: Folder) -> list[Instance]:
-    """All instances, by name; raises DianneError if the note of one is spoilt."""
-    return [find(folder, name) for name in names(folder)]
-
-
 def names(folder: Folder) -> list[str]:
-    """The names of all instances."""
-    return sorted(path.stem for path in _place(folder).glob("*.json"))
+    """The names of all instances; raises DianneError if they cannot be listed."""
+    place = _place(folder)
+    try:
+        return sorted(path.stem for path in place.iterdir() if path.suffix == ".json")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DianneError(f"{display(place)}: cannot be read: {error.strerror}") from error
 
 
 def undeploy(folder: Folder, name: str) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from dianne.errors import UsageError, listing
 from dianne.network.graph import State
 from dianne.options import NonNegativeFloat, NonNegativeInt, Options, PositiveInt
+from dianne.plugins import user_code
 from dianne.runtime.instances import Deployed
 
 
@@ -92,7 +93,8 @@ class _Characters:
             raise UsageError("the prompt is empty; give at least one character to go on from")
         indices = torch.tensor([[self.names.index(character) for character in text]])
         inputs = functional.one_hot(indices, len(self.names)).float()  # (1, time, vocabulary)
-        result, self.state = self.graph.unroll(inputs, state=self.state)
+        with user_code(f"running {self.who}"):
+            result, self.state = self.graph.unroll(inputs, state=self.state)
         if not isinstance(result, Tensor) or result.shape != inputs.shape:
             found = list(result.shape[1:]) if isinstance(result, Tensor) else "several results"
             raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import prod
 from typing import overload
 
@@ -12,10 +13,11 @@ from torch import Tensor
 
 from dianne.errors import UsageError
 from dianne.jobs.evaluate import stored_network
-from dianne.network.graph import Graph
+from dianne.network.graph import Graph, Result
 from dianne.network.network import Network
 from dianne.network.resolve import restore
 from dianne.options import Options
+from dianne.plugins import user_code
 from dianne.runtime.deployments import Instance as Instance
 from dianne.runtime.deployments import find as find
 from dianne.runtime.deployments import keep
@@ -53,13 +55,11 @@ class Deployed:
         """Shape of one sample of the (first) input."""
         return next(iter(self.module.inputs.values()))
 
-    @property
+    @cached_property
     def output_dims(self) -> list[tuple[int, ...]]:
-        """Shape of one result for each output."""
+        """Shape of one result for each output; raises StrategyError if the network cannot be run."""
         time = (1,) if self.module.recurrent else ()
-        samples = [torch.zeros(1, *time, *shape) for shape in self.module.inputs.values()]
-        with torch.inference_mode():
-            result = self.module(*samples)
+        result = self._call(*(torch.zeros(1, *time, *shape) for shape in self.module.inputs.values()))
         results = result if isinstance(result, tuple) else (result,)
         return [tuple(value.shape[1 + len(time) :]) for value in results]
 
@@ -78,6 +78,7 @@ class Deployed:
 
         Raises:
             UsageError: the shape does not fit.
+            StrategyError: a user's own module raises.
         """
         values = samples if isinstance(samples, Tensor) else torch.from_numpy(np.asarray(samples, np.float32))
         batch, single = self.batch_of(values)
@@ -97,10 +98,14 @@ class Deployed:
 
     def run(self, batch: Tensor) -> Tensor:
         """Results (b, ...) for a batch; raises as `forward`."""
-        with torch.inference_mode():
-            result = self.module(batch)
+        result = self._call(batch)
         if not isinstance(result, Tensor):
             raise UsageError(f"{self.instance.network} has several outputs; call its module")
+        return result
+
+    def _call(self, *samples: Tensor) -> Result:
+        with user_code(f"running {self.instance.network}"), torch.inference_mode():
+            result: Result = self.module(*samples)
         return result
 
 
@@ -110,9 +115,11 @@ def deploy(folder: Folder, network: str, tag: str, name: str | None = None) -> D
     Raises:
         UsageError: there is no such tag.
         StoreError: the weights are spoilt or do not fit.
+        StrategyError: a user's own module raises.
     """
     instance = Instance(name or network, network, tag)
     deployed = load(folder, instance)
+    _ = deployed.output_dims  # what cannot be run is not kept
     keep(folder, instance)
     return deployed
 
@@ -123,7 +130,9 @@ def load(folder: Folder, instance: Instance) -> Deployed:
     version = store.resolve(instance.network, instance.tag)
     manifest = store.read_manifest(version)
     source = f"{instance.network}:{instance.tag}"
-    return Deployed(instance, version, manifest, stored_network(store, manifest, source))
+    with user_code(f"bringing up {source}"):
+        module = stored_network(store, manifest, source)
+    return Deployed(instance, version, manifest, module)
 
 
 def network_of(folder: Folder, instance: Instance) -> Network:

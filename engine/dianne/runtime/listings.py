@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dianne import plugins
 from dianne.data import descriptor, files
-from dianne.errors import ConfigError
+from dianne.errors import ConfigError, DianneError
 from dianne.network import file as network_file
+from dianne.runtime import deployments
 from dianne.store import Manifest, Store, StoreError
 from dianne.workspace import Folder, shipped
 
@@ -57,6 +59,21 @@ def tag_entry(network: str, tag: str, found: Manifest | StoreError) -> dict[str,
         "created": found.created, "job": found.job, "dataset": found.dataset,
         "parameters": found.parameters, "versions": found.versions,
     }  # fmt: skip
+
+
+def instances(folder: Folder) -> list[dict[str, Any]]:
+    """Deployed networks by name; one without weights to bring it up is listed with what is the matter."""
+    store, entries = Store(folder.models), []
+    for name in deployments.names(folder):
+        entry: dict[str, Any] = {"name": name}
+        try:
+            entry |= asdict(deployments.find(folder, name))
+            manifest = store.manifest(entry["network"], entry["tag"])
+            entry |= {"iteration": manifest.iteration, "dataset": manifest.dataset.get("name")}
+        except DianneError as error:
+            entry["fault"] = str(error)
+        entries.append(entry)
+    return entries
 
 
 def datasets(folder: Folder) -> list[dict[str, Any]]:

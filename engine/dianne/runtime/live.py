@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, perf_counter, thread_time
 from typing import Any
@@ -27,8 +28,10 @@ from dianne.store import Manifest, Store
 from dianne.workspace import Folder
 
 _EVERY = 0.1  # seconds between looks at the tags
+_EVERY_REMOTE = 2.0  # where each look asks a server
 _QUICK = 0.005  # seconds of computing that may hold up whoever asks
 _AGAIN = 10.0  # seconds until weights that could not be loaded are tried again
+_ALL = ""  # what is wrong with no single instance
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,15 @@ class Answer:
     manifest: Manifest
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """A version of an instance's weights that does not load, why, and when to try again."""
+
+    version: str
+    message: str
+    again: float
+
+
 _Samples = tuple[Tensor, bool]  # (b, ...), and whether there was a single one
 _Call = Call[_Samples, Answer]
 
@@ -56,7 +68,10 @@ class LiveWatcher:
     """Who follows live instances; every method may be left as it is. Called from several threads."""
 
     def note(self, level: str, message: str) -> None:
-        """Something happened: "INFO" for new weights, "DANGER" for weights that cannot be used."""
+        """Something happened: "INFO" for new weights, "DANGER" for weights that cannot be used.
+
+        May raise DianneError; what is wrong is then said in the next round, news of weights are lost.
+        """
 
     def ran(self, instance: str, version: str, calls: int, seconds: float) -> None:
         """So many calls were answered together."""
@@ -156,7 +171,7 @@ class LiveInstances:
         self._live: dict[str, Live] = {}
         self._changing = threading.RLock()
         self._said: dict[str, tuple[str, str]] = {}  # what is wrong, by instance, and with which version
-        self._failed: dict[str, tuple[str, float]] = {}  # versions that do not load, and when to try again
+        self._failed: dict[str, _Failed] = {}  # by instance
         self._closing = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="follow tags", daemon=True)
 
@@ -210,7 +225,12 @@ class LiveInstances:
 
     def refresh(self) -> None:
         """Look at what is deployed and where its tags are; take new weights."""
-        deployed = deployments.names(self.folder)
+        try:
+            deployed = deployments.names(self.folder)
+            self._said.pop(_ALL, None)
+        except DianneError as error:
+            self._say_once(_ALL, f"no instance follows its tag: {error}")
+            return
         for name in set(self._live) - set(deployed):
             self._drop(name)
         for name in deployed:
@@ -221,7 +241,8 @@ class LiveInstances:
                 self._note_fault(name, str(error))
 
     def _follow(self) -> None:
-        while not self._closing.wait(_EVERY):
+        every = _EVERY if self._store.cache is None else _EVERY_REMOTE
+        while not self._closing.wait(every):
             self.refresh()
 
     def _look_at(self, name: str) -> None:
@@ -229,28 +250,35 @@ class LiveInstances:
         version = self._store.resolve(instance.network, instance.tag)
         before = (live.deployed.instance, live.deployed.version) if live else None
         if before == (instance, version):
+            self._failed.pop(name, None)
             return
-        failed, again = self._failed.get(name, ("", 0.0))
-        if failed == version and monotonic() < again:
-            raise DianneError(self._said[name][0])
-        self._failed[name] = (version, monotonic() + _AGAIN)
-        after = self._bring_up(instance).deployed.version
-        del self._failed[name]
+        failed = self._failed.get(name)
+        if failed and failed.version == version and monotonic() < failed.again:
+            raise DianneError(failed.message)
+        try:
+            after = self._bring_up(instance).deployed.version
+        except DianneError as error:
+            self._failed[name] = _Failed(version, str(error), monotonic() + _AGAIN)
+            raise
+        self._failed.pop(name, None)
         if before:
             source = f"{instance.network}:{instance.tag}"
-            self._watcher.note(
-                "INFO", f"{name} took new weights of {source}: {_short(after)}, was {_short(before[1])}"
-            )
+            with suppress(DianneError):
+                self._watcher.note(
+                    "INFO", f"{name} took new weights of {source}: {_short(after)}, was {_short(before[1])}"
+                )
 
     def _note_fault(self, name: str, message: str) -> None:
         """Say once what is wrong with an instance, or with a version of its weights."""
-        said = (message, self._failed.get(name, ("", 0.0))[0])
-        if self._said.get(name) == said:
-            return
-        self._said[name] = said
-        live = self._live.get(name)
+        failed, live = self._failed.get(name), self._live.get(name)
         state = f"keeps the weights {_short(live.deployed.version)}" if live else "cannot be brought up"
-        self._watcher.note("DANGER", f"{name} {state}: {message}")
+        self._say_once(name, f"{name} {state}: {message}", failed.version if failed else "")
+
+    def _say_once(self, name: str, message: str, version: str = "") -> None:
+        if self._said.get(name) != (message, version):
+            with suppress(DianneError):
+                self._watcher.note("DANGER", message)
+                self._said[name] = (message, version)
 
     def _bring_up(self, instance: Instance) -> Live:
         """Load the newest weights, beside the old ones if there are some, and change over to them."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dianne.workspace import Folder
 
+LONGEST = 100  # characters of a socket's path that every system takes
+
 
 def log_of_runtime(folder: Folder) -> Path:
     """Where a runtime in the background prints."""
@@ -14,6 +16,6 @@ def log_of_runtime(folder: Folder) -> Path:
 
 
 def socket_of(folder: Folder) -> Path:
-    """The user's own way in, by the shorter of its names: systems take about 100 characters."""
+    """The user's own way in; where that is too long for a socket, as it is called from here."""
     path = (folder.state / "runtime.sock").absolute()
-    return min(path, Path(os.path.relpath(path)), key=lambda name: len(str(name)))
+    return path if len(str(path)) <= LONGEST else Path(os.path.relpath(path))

@@ -89,10 +89,12 @@ class Runtime:
     def _start(self) -> None:
         """Start what waits, as far as there is room."""
         waiting: dict[str, Entry] = {}
-        running = self._running()
-        for job in self.queue.jobs(WAITING):
-            if job.id in self.workers:
-                running.append(job)  # its worker has not come so far
+        running: list[Entry] = []
+        for job in self.queue.jobs(WAITING, RUNNING):  # at once: between two looks a job could begin unseen
+            if job.foreground:
+                continue
+            if job.status == RUNNING or job.id in self.workers:  # its worker may not have come so far
+                running.append(job)
             elif self.room.holds(_need(job)):
                 waiting[job.id] = job
             else:

@@ -31,6 +31,7 @@ _LOST = {
     "412",
     "409",
 }  # for: not as it was read
+_FAULTS = {"botocore.exceptions": ("BotoCoreError", "ClientError"), "aiohttp": ("ClientError",)}
 _alone = threading.RLock()  # for places without conditional writes: at least threads wait for each other
 
 
@@ -186,12 +187,22 @@ def _modified(info: Any) -> float:
 @contextmanager
 def _as_oserror(path: str) -> Iterator[None]:
     """Give all faults of a server as OSError with a reason."""
-    botocore = sys.modules.get("botocore.exceptions")
-    kinds: tuple[type[Exception], ...] = (botocore.BotoCoreError, botocore.ClientError) if botocore else ()
     try:
         yield
     except FileNotFoundError as error:
         told = str(error).rstrip(".") if error.__cause__ else os.strerror(errno.ENOENT)  # else a bare path
         raise FileNotFoundError(errno.ENOENT, told, path) from error
-    except kinds as error:
+    except OSError:
+        raise
+    except _faults() as error:
         raise OSError(errno.EIO, " ".join(str(error).split())) from error
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What the libraries raise by which servers are reached, as far as they are imported by now."""
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, names in _FAULTS.items()
+        if module in sys.modules
+        for name in names
+    )

@@ -13,7 +13,9 @@ from served import Worker, put
 import dianne
 from dianne.errors import DianneError, UsageError
 from dianne.jobs.queue import Queue
+from dianne.runtime.places import socket_of
 from dianne.runtime.server.services import Services
+from dianne.workspace import Folder
 
 OPTIONS = {"tag": "c", "hidden": 4, "maxIterations": 2}
 
@@ -100,7 +102,24 @@ def test_without_a_runtime_or_a_token_it_is_said_what_to_do(tmp_path, monkeypatc
     message = "http://127.0.0.1:1 asks for a token; it stands in .dianne/token of its workspace"
     assert refused(dianne.connect, "http://127.0.0.1:1") == (UsageError, message)
     with dianne.connect("http://127.0.0.1:1", "token") as client:
-        assert refused(client.jobs)[1].startswith("no runtime answers at http://127.0.0.1:1: ")
+        for call in (client.jobs, lambda: list(client.events())):
+            kind, message = refused(call)
+            assert kind is DianneError
+            assert message.startswith("no runtime answers at http://127.0.0.1:1: ")
+
+
+def test_the_socket_is_found_wherever_one_goes_meanwhile(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(server.folder.root)
+    with dianne.connect() as client:
+        monkeypatch.chdir(tmp_path)
+        assert client.instance("Sum").name == "Sum"
+
+
+def test_a_socket_whose_whole_path_is_too_long_is_called_as_it_is_from_here(tmp_path, monkeypatch):
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert socket_of(Folder(folder)) == Path(".dianne/runtime.sock")
 
 
 def test_the_client_imports_no_torch():

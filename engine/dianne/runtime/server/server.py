@@ -15,7 +15,7 @@ import uvloop
 from dianne.document import display
 from dianne.errors import DianneError, UsageError
 from dianne.jobs.queue import Queue
-from dianne.runtime.places import socket_of
+from dianne.runtime.places import LONGEST, socket_of
 from dianne.runtime.server.app import make_app
 from dianne.runtime.server.auth import Guard, token_of
 from dianne.runtime.server.jsonrpc import JsonRpc
@@ -25,7 +25,6 @@ from dianne.workspace import Folder
 
 HTTP_PORT, RPC_PORT = 8080, 9090  # as DIANNE has them
 _BACKLOG = 1024
-_LONGEST = 100  # characters of a socket's path that every system takes
 
 
 class Server:
@@ -158,7 +157,7 @@ def _listening(host: str, wanted: int | None, usual: int) -> socket.socket:
 
 def _own_socket(path: Path) -> socket.socket:
     """A socket in the file system that only its owner can use."""
-    if len(str(path)) > _LONGEST:
+    if len(str(path)) > LONGEST:
         raise UsageError(
             f"{display(path)}: the path is too long for a socket; work in the workspace's folder"
         )
