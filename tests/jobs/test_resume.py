@@ -48,6 +48,40 @@ class MineLearningStrategy(LearningStrategy):
         return LearnProgress(i, self.update(next(self.batches)))
 """
 
+OWN_MODULES = {
+    "own_layers/half.py": """
+from own_bases import Base
+from own_layers.parts import Part
+
+
+class Half(Base):
+    def __init__(self):
+        super().__init__()
+        self.part = Part()
+""",
+    "own_bases.py": """
+import torch
+
+
+class Base(torch.nn.Module):
+    def forward(self, values):
+        return self.part(values)
+""",
+    "own_layers/parts.py": """
+import torch
+from own_helper import half
+
+
+class Part(torch.nn.Module):
+    def forward(self, values):
+        return half(values)
+""",
+    "own_helper.py": """
+def half(values):
+    return values / 2
+""",
+}
+
 
 class Notes(LearnWatcher):
     """What the user is told, and a stop after some iterations."""
@@ -245,6 +279,34 @@ def test_another_strategy_is_refused(workspace):
         f"{place(workspace, job) / NEWEST}), or start a new job"
     )
     path.write_text(OWN)
+    assert workspace.resume().iterations == 12
+
+
+def test_other_modules_of_the_user_are_refused(workspace, monkeypatch):
+    root = workspace.folder.root
+    monkeypatch.syspath_prepend(root)
+    text = (root / "networks" / "Classifier.yaml").read_text()
+    own = "  half: {type: 'own_layers.half:Half'}\n  scores:"
+    (root / "networks" / "Inner.yaml").write_text(text.replace("  scores:", own))
+    (root / "networks" / "Outer.yaml").write_text(
+        "modules: {image: {type: Input, shape: [1, 4, 4]}, inner: {type: Inner}, output: {type: Output}}"
+    )
+    (root / "own_layers").mkdir()
+    for file, code in OWN_MODULES.items():
+        (root / file).write_text(code)
+    job = interrupted(workspace, networks="Outer")
+    *seen, helper = OWN_MODULES
+    for file in seen:
+        (root / file).write_text(OWN_MODULES[file] + "# changed\n")
+        assert f"the job {job} cannot be resumed: {file} changed since it began" in refused(workspace)
+        (root / file).write_text(OWN_MODULES[file])
+    (root / helper).write_text(OWN_MODULES[helper] + "# changed\n")
+    watcher = Notes(2)
+    resume.prepare(workspace.folder, job, watcher, watcher.stop).run()
+    found = checkpoint.read(place(workspace, job))  # as an older dianne wrote it
+    recipe = {key: value for key, value in found.recipe.items() if key != "modules"}
+    checkpoint.write(place(workspace, job), checkpoint.snapshot(replace(found, recipe=recipe)))
+    (root / seen[0]).write_text(OWN_MODULES[seen[0]] + "# changed\n")
     assert workspace.resume().iterations == 12
 
 
