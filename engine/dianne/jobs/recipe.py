@@ -19,20 +19,23 @@ import torch
 from dianne.binding import Given
 from dianne.errors import UsageError
 from dianne.jobs.learn import PreparedLearn, prepare
-from dianne.jobs.prepare import Recorded, as_written, written
+from dianne.jobs.prepare import Recorded, as_written, given_options, written
 from dianne.network.network import Network
 from dianne.workspace import Folder
 
 
 def asked_of(job: PreparedLearn, seed: int) -> dict[str, Any]:
-    """What a job was asked to do; the seed is where its random numbers come from."""
+    """What a job was asked to do; the seed is where its random numbers come from.
+
+    The options are those that a user gave; `recipe_of` says all in their place.
+    """
     return {
         "id": job.identifier,
         "command": "learn",
         "networks": [member.name for member in job.team],
         "dataset": job.described.name,
-        "strategy": job.strategy.__name__,
-        "options": as_written(job.bound),
+        "strategy": job.strategy_name,
+        "options": given_options(job.given),
         "seed": seed,
     }
 
@@ -57,6 +60,7 @@ def recipe_of(
     """
     return {
         **asked_of(job, seed),
+        "options": as_written(job.bound),
         "given": [
             [key, written(value.value), value.origin, value.key_origin] for key, value in job.given.items()
         ],

@@ -9,7 +9,7 @@ from dianne.binding import Consumer, bind
 from dianne.errors import UsageError, suggest
 from dianne.jobs import evaluate, learn
 from dianne.jobs.entry import KINDS
-from dianne.jobs.prepare import layered, plain, typed
+from dianne.jobs.prepare import given_options, layered, plain, typed
 from dianne.jobs.resources import Resources, filled, machine
 from dianne.options import keys
 from dianne.seeds import new_seed
@@ -34,14 +34,13 @@ def check(
     else:
         prepared = evaluate.prepare(folder, networks, dataset, given)
         names, tag = prepared.names, prepared.options.tag
-    named = str(plain(given.pop("strategy", "")))
     asked = {
         "id": prepared.identifier,
         "command": kind,
         "networks": names,
         "dataset": dataset,
-        "strategy": named if ":" in named else prepared.strategy.__name__,
-        "options": {key: plain(value) for key, value in given.items()},
+        "strategy": prepared.strategy_name,
+        "options": given_options(given),
     }
     return asked, tag, resources.model_dump()
 
