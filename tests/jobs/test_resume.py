@@ -16,6 +16,7 @@ from dianne.jobs.database import Database
 from dianne.jobs.ending import end, give_up
 from dianne.jobs.keeper import place_of
 from dianne.jobs.learn import LearnWatcher
+from dianne.learning.update import DivergedError
 
 SHORT = {"batchSize": 16, "maxIterations": 12, "seed": 1, "tag": "t"}
 OWN = """
@@ -210,6 +211,28 @@ def test_a_resumed_job_leaves_what_it_stored_before_it_died(workspace):
         found.append(manifest.iteration)
         manifest = workspace.store.read_manifest(manifest.parent)
     assert [*found, manifest.iteration] == [12, 9, 6, 3]
+
+
+def test_a_resumed_job_that_diverges_says_which_weights_the_tag_keeps(workspace):
+    job = interrupted(workspace, 3, syncInterval=3)
+    early = (place(workspace, job) / NEWEST).read_bytes()
+    watcher = Notes(6)
+    assert resume.prepare(workspace.folder, job, watcher, watcher.stop).run().iterations == 9
+    (place(workspace, job) / NEWEST).write_bytes(early)
+
+    class Spoiler(Notes):
+        def tick(self, iteration, *_):
+            if iteration == 5:
+                with torch.no_grad():
+                    run.graphs["network"].get_parameter("hidden.weight").fill_(torch.nan)
+
+    run = resume.prepare(workspace.folder, job, Spoiler())
+    with pytest.raises(DivergedError) as fault:
+        run.run()
+    assert "\n  the tag keeps the weights of iteration 9, of before the job was interrupted; try " in str(
+        fault.value
+    )
+    assert bits(workspace)["Classifier:t"][0] == 9
 
 
 def test_validating_draws_nothing_from_the_streams_of_learning(workspace):
