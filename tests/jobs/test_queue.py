@@ -136,6 +136,14 @@ def test_a_job_that_cannot_run_is_refused_and_not_queued(queue, kind, options, m
     assert not queue.folder.state.exists()
 
 
+def test_a_graphics_card_beyond_those_asked_for_is_refused(queue, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert refused(queue.submit, "learn", "MLP", "Digits", {"device": "cuda:1", "gpus": 0}) == (
+        "device=cuda:1: with gpus=0 the job sees no graphics card; give gpus=2, or leave device out"
+    )
+
+
 # ---------------------------------------------------------------------------------------- stopping, resuming
 
 

@@ -30,6 +30,7 @@ def check(
         prepared = learn.prepare(folder, networks, dataset, given)
         names = [member.name for member in prepared.team]
         tag = prepared.tag
+        check_card(prepared.options.device, resources.gpus or 0)
         given.setdefault("seed", new_seed())
     else:
         prepared = evaluate.prepare(folder, networks, dataset, given)
@@ -43,6 +44,17 @@ def check(
         "options": given_options(given),
     }
     return asked, tag, resources.model_dump()
+
+
+def check_card(device: str, gpus: int) -> None:
+    """Raise UsageError if a job is to compute on a graphics card that it would not see."""
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= gpus:
+        sees = f"cuda:0 to cuda:{gpus - 1}" if gpus > 1 else "cuda:0" if gpus else "no graphics card"
+        raise UsageError(
+            f"device={device}: with gpus={gpus} the job sees {sees}; give gpus={int(number or 0) + 1}, or "
+            "leave device out"
+        )
 
 
 def _resources(given: Mapping[str, Any], learns: bool) -> Resources:

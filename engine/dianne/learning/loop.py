@@ -95,8 +95,8 @@ class Watcher(Protocol):
 
 Store = Callable[[Weights, int, dict[str, float], str], int | None]
 """Takes weights, iterations, terms, and what follows the tag's name ("", "@ema", "@ITERATION"); gives the
-iteration of the weights that the tag has then: a later one if the job was there before it was interrupted, None
-if the tag has none."""
+iteration of the weights that the tag has then: a later one if the job was there before it was interrupted,
+None if the tag has none."""
 RETRY_SHARE = 0.5  # of the learning rate that is left after a retry
 
 
