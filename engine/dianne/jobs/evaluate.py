@@ -38,7 +38,7 @@ from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.resolve import restore
 from dianne.options import FiniteFloat, NonNegativeInt, Options, default_of, keys
-from dianne.store import FORMAT, Manifest, Store, load_weights
+from dianne.store import FORMAT, Manifest, Store, check_tag, load_weights
 from dianne.workspace import Folder
 
 _ADAPTERS = adapter_keys() - {"split", "splitSeed"}  # an evaluation chooses its own samples
@@ -118,7 +118,7 @@ def prepare(
         ],
         layered((strategy.__name__, strategy.defaults), (f"tag {tag}", learned), typed(given)),
     )
-    if _stores(bound.of("job", EvaluateOptions)) and not store.has(names[0], str(tag)):
+    if _stores(bound.of("job", EvaluateOptions)) and not store.has(names[0], check_tag(str(tag))):
         raise UsageError(
             f"'{tag}' is no tag of {names[0]}: better weights are kept under TAG@best, so name a tag"
         )
