@@ -1,5 +1,6 @@
 """Jobs on the command line: stopped, resumed, done again."""
 
+import json
 import signal
 import subprocess
 
@@ -44,6 +45,14 @@ def test_a_job_is_stopped_resumed_and_done_again(run, folder):
     assert again.stdout == "Net:rerun-short and Net:short have the same bits\n"
     dry = run("dianne rerun Net:short tag=x --dry-run").stdout
     assert dry == "learn Net Small batchSize=16 maxIterations=200 seed=1\n200 iterations, stored under x\n"
+    assert json.loads(run("dianne rerun Net:short tag=x --dry-run --json").stdout) == {
+        "networks": ["Net"],
+        "dataset": "Small",
+        "options": {"batchSize": "16", "seed": 1, "maxIterations": "200"},
+        "iterations": 200,
+        "tag": "x",
+        "reasons": [],
+    }
 
 
 def test_the_selftest_says_that_the_bits_are_the_same(run, folder):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from dianne.cli.console import row, say, show, show_json, show_table, table
@@ -9,6 +11,9 @@ from dianne.cli.jobs import say_queued
 from dianne.cli.learned import show_learned, stop_on_signals
 from dianne.cli.words import here, split, takes
 from dianne.errors import UsageError
+
+if TYPE_CHECKING:
+    from dianne.jobs.rerun import Rerun
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
@@ -88,12 +93,7 @@ def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
 
     again = prepare(here(), weights, options.get("tag"))
     if dry_run:
-        job = again.manifest.job
-        given = [f"{key}={value}" for key, value, *_ in job["given"] if key not in ("tag", "seed")]
-        show(" ".join(["learn", ",".join(job["networks"]), job["dataset"], *given, f"seed={job['seed']}"]))
-        show(f"{again.iterations:,} iterations, stored under {again.job.tag}")
-        for reason in again.reasons:
-            show(f"its bits may differ: {reason}")
+        _show_plan(again, as_json)
         return 0
     with Screen() as screen, stop_on_signals() as (stop, code):
         run(again, screen, stop)
@@ -109,3 +109,21 @@ def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
         for reason in again.reasons or ["nothing that was written down differs; another kind of machine?"]:
             show(f"  {reason}")
     return code() or int(not all(again.same.values()))
+
+
+def _show_plan(again: Rerun, as_json: bool) -> None:
+    """What would be done."""
+    job = again.manifest.job
+    options = {key: value for key, value, *_ in job["given"] if key not in ("tag", "seed")}
+    options["seed"] = job["seed"]
+    if as_json:
+        show_json({
+            "networks": job["networks"], "dataset": job["dataset"], "options": options,
+            "iterations": again.iterations, "tag": again.job.tag, "reasons": again.reasons,
+        })  # fmt: skip
+        return
+    given = [f"{key}={value}" for key, value in options.items()]
+    show(" ".join(["learn", ",".join(job["networks"]), job["dataset"], *given]))
+    show(f"{again.iterations:,} iterations, stored under {again.job.tag}")
+    for reason in again.reasons:
+        show(f"its bits may differ: {reason}")
