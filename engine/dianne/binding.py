@@ -37,6 +37,11 @@ def parse_pairs(words: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
+def native(value: Any) -> Any:
+    """A single number of numpy or torch as Python's own; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
 @dataclass(frozen=True)
 class Given:
     """A value before it is bound.

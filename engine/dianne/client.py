@@ -14,6 +14,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dianne.binding import native
 from dianne.errors import DianneError, UsageError
 from dianne.jobs.entry import Entry, Notification
 from dianne.runtime.places import socket_of
@@ -93,7 +94,8 @@ class Client:
     def submit(self, networks: str | Iterable[str], dataset: str, kind: str = "learn", **options: Any) -> str:
         """Queue a job; gives its identifier. Raises as `Workspace.submit`."""
         names = networks if isinstance(networks, str) else list(networks)
-        job = {"kind": kind, "networks": names, "dataset": dataset, "options": options}
+        given = {key: native(value) for key, value in options.items()}
+        job = {"kind": kind, "networks": names, "dataset": dataset, "options": given}
         return str(self._json("POST", "/jobs", json=job)["id"])
 
     def jobs(self, *statuses: str) -> list[Entry]:

@@ -121,6 +121,11 @@ def find(folder: Folder, name: str, kind: str) -> type:
     raise UsageError(f"there is no {kind} '{name}' in {display(own)}/ or among those that ship{hint}")
 
 
+def name_of(strategy: type, asked: str) -> str:
+    """The name by which a strategy is found again: of its class, or `module:Class` as it was asked for."""
+    return asked if ":" in asked else strategy.__name__
+
+
 def find_function(folder: Folder, name: str) -> Callable[..., object]:
     """The function that `file.py:name` or `package.module:name` means.
 

@@ -153,19 +153,6 @@ def test_a_command_says_what_it_takes(
     assert capfd.readouterr().err == f"error: {message}\n"
 
 
-def test_a_dry_run_for_machines_says_the_same(
-    learned: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(learned)
-    assert run(["rerun", "MLP:t", "tag=again", "--dry-run"]) == 0
-    line, last = capfd.readouterr().out.splitlines()
-    assert run(["rerun", "MLP:t", "tag=again", "--dry-run", "--json"]) == 0
-    plan = json.loads(capfd.readouterr().out)
-    assert " ".join(plan["words"]) == line
-    assert last == f"{plan['iterations']} iterations, stored under {plan['tag']}"
-    assert plan["reasons"] == []
-
-
 @pytest.mark.parametrize(
     ("command", "result"),
     [

@@ -85,3 +85,48 @@ def test_a_network_whose_weights_cannot_be_stored_is_not_written(
         dianne.Workspace(tmp_path / "there").import_(package)
     assert str(refused.value) == "there/models: cannot be written: File exists; nothing was changed"
     assert not list((tmp_path / "there").rglob("*.yaml"))
+
+
+@pytest.fixture
+def theirs(workspace: dianne.Workspace, tmp_path: Path) -> Path:
+    """A folder with two networks of DIANNE, First and Second."""
+    (tmp_path / "theirs").mkdir()
+    for name in ("First", "Second"):
+        workspace.export("Mine", "dianne", tag="t", out=f"theirs/{name}")
+        rename(tmp_path / "theirs" / name, "Mine", name)
+    return Path("theirs")
+
+
+def rename(place: Path, old: str, new: str) -> None:
+    text = (place / "modules.txt").read_text()
+    assert text.count(old) == 1
+    (place / "modules.txt").write_text(text.replace(old, new))
+
+
+def test_of_several_networks_all_arrive_or_none(theirs: Path, tmp_path: Path) -> None:
+    other = dianne.Workspace(tmp_path / "there")
+    blocked = tmp_path / "there" / "models" / "refs" / "Second"
+    blocked.parent.mkdir(parents=True)
+    blocked.touch()
+    with pytest.raises(DianneError) as refused:
+        other.import_(theirs)
+    assert str(refused.value) == (
+        "there/models/refs/Second: cannot be written: File exists; nothing was changed"
+    )
+    assert not list((tmp_path / "there").rglob("*.yaml"))
+    assert other.store.networks() == []
+    blocked.unlink()
+    assert [found.name for found in other.import_(theirs)] == ["First", "Second"]
+    assert other.store.networks() == ["First", "Second"]
+
+
+def test_two_different_networks_of_one_name_do_not_arrive(theirs: Path, tmp_path: Path) -> None:
+    rename(theirs / "Second", "Second", "First")
+    rename(theirs / "Second", '"name": "m"', '"name": "other"')
+    before = everything(tmp_path)
+    with pytest.raises(DianneError) as refused:
+        dianne.Workspace(tmp_path / "there").import_(theirs)
+    assert str(refused.value) == (
+        "theirs: holds different networks 'First'; import each by itself, under another name with name="
+    )
+    assert everything(tmp_path) == before

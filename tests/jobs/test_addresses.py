@@ -44,6 +44,18 @@ def test_weights_are_read_by_any_address(workspace):
     assert workspace.instance("MLP").manifest.iteration == 10
 
 
+def test_a_job_is_found_by_any_address_of_what_it_made(workspace):
+    first = workspace.queue.jobs()[0].id
+    second = workspace.learn("MLP", "Iris", tag="t", **LEARN).job
+    found = [workspace.queue.get(f"MLP:{address}").id for address in ("t", "t~2", "t~3")]
+    assert found == [second, second, first]
+
+
+def test_a_clean_start_is_told_as_one(workspace):
+    workspace.learn("MLP", "Iris", tag="u", initTag="t", clean=True, **{**LEARN, "maxIterations": 5})
+    assert [(e.manifest.iteration, e.note) for e in workspace.log("MLP:u")] == [(5, "")]
+
+
 def test_a_job_starts_from_an_entry_of_a_history_even_of_its_own_tag(workspace):
     workspace.learn("MLP", "Iris", tag="u", initTag="t~1", **{**LEARN, "maxIterations": 5})
     assert [(e.manifest.iteration, e.note) for e in workspace.log("MLP:u")] == [

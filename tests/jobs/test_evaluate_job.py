@@ -1,5 +1,7 @@
 """Evaluate jobs: which weights, which samples, and which strategy judges."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from workspaces import IRIS, workspace_of
@@ -172,6 +174,28 @@ def test_weights_of_a_strategy_that_is_gone_are_judged_as_a_classifier(learned):
     learned.learn("Net", "Iris", tag="mine", strategy="Mine", batchSize=8, maxIterations=1, hidden=5)
     own.unlink()
     assert learned.evaluate("Net", "Iris", tag="mine").strategy == "ClassificationEvaluationStrategy"
+
+
+def test_a_strategy_that_was_named_by_its_file_is_found_again(learned):
+    named = "lib/mine.py:Mine"
+    (learned.folder.root / "lib").mkdir()
+    (learned.folder.root / "lib" / "mine.py").write_text(
+        "from dianne.strategies.feed_forward import FeedForwardLearningStrategy\n\n\n"
+        "class Mine(FeedForwardLearningStrategy):\n"
+        "    @classmethod\n"
+        "    def evaluation_for(cls, labels):\n        return 'CriterionEvaluationStrategy'\n"
+    )
+    result = learned.learn("Net", "Iris", tag="m", strategy=named, batchSize=8, maxIterations=1)
+    assert learned.queue.get(result.job).strategy == named
+    again = learned.queue.get(learned.queue.resubmit(result.job, {}))
+    assert again.strategy == named
+    assert learned.evaluate("Net", "Iris", tag="m").strategy == "CriterionEvaluationStrategy"
+    manifest = learned.store.manifest("Net", "m")
+    foreign = replace(manifest, job={**manifest.job, "package": "Net.dianne"})  # it may not run what it names
+    learned.store.put("foreign", foreign, learned.store.weights(manifest))
+    assert learned.evaluate("Net", "Iris", tag="foreign").strategy == "ClassificationEvaluationStrategy"
+    (learned.folder.root / "lib" / "mine.py").unlink()
+    assert learned.evaluate("Net", "Iris", tag="m").strategy == "ClassificationEvaluationStrategy"
 
 
 @pytest.mark.parametrize(

@@ -350,6 +350,7 @@ def test_the_manifest_tells_where_the_weights_come_from(workspace):
         "texts": {"Net": NETWORK}, "descriptor": FILES["datasets/Iris.yaml"], "best": {},
         "starts": {"network": None},
         "code": {"feed_forward.py": (strategies / "feed_forward.py").read_text()},
+        "modules": {},
         "data": workspace.dataset("Iris").fingerprint(), "threads": torch.get_num_threads(),
         "device": "cpu", "versions": manifest.versions,
     }  # fmt: skip

@@ -8,11 +8,16 @@ import os
 import time
 from pathlib import Path
 
+import numpy
 import pytest
+import torch
 
+from dianne import Workspace
 from dianne.errors import DianneError, UsageError
 from dianne.jobs import lock
 from dianne.jobs.ending import end
+from dianne.jobs.learn import prepare
+from dianne.jobs.prepare import given_options
 from dianne.jobs.queue import Queue
 from dianne.jobs.resources import machine
 from dianne.store import Manifest, Store
@@ -70,6 +75,33 @@ def test_a_job_without_a_tag_has_its_identifier_and_gets_a_new_one_when_submitte
     assert [job.id for job in queue.jobs()] == [first.id, second.id]
 
 
+def test_of_a_job_in_the_foreground_only_what_was_given_is_asked_again(queue):
+    workspace = Workspace(queue.folder.root)
+    learned = workspace.learn("MLP", "Digits", strategy="FeedForward", maxIterations=1, seed=3, tag="t")
+    workspace.evaluate("MLP", "Digits", tag="t")
+    first, judged = queue.jobs()
+    assert (first.id, first.options) == (learned.job, {"maxIterations": 1, "seed": 3, "tag": "t"})
+    assert judged.options == {"tag": "t"}
+    for job, part in (
+        (first, "trainSet"),
+        (judged, "testSet"),
+    ):  # both mean `range`, which Digits says itself
+        again = queue.get(queue.resubmit(job.id, {part: "0:20"}))
+        assert (again.strategy, again.options) == (job.strategy, {**job.options, part: "0:20"})
+
+
+@pytest.mark.parametrize(
+    "value", [numpy.int64(8), numpy.float32(0.1), numpy.bool_(True), numpy.array(8), torch.tensor(8)]
+)
+def test_numbers_of_numpy_are_taken_as_pythons_own(queue, value):
+    key = {int: "hidden", float: "learningRate", bool: "clean"}[type(value.item())]
+    job = queue.get(queue.submit("learn", "MLP", "Digits", {key: value, "cpus": numpy.float32(1)}))
+    assert (job.options[key], type(job.options[key])) == (value.item(), type(value.item()))
+    bound = prepare(queue.folder, "MLP", "Digits", {key: value})
+    assert next(type(s.value) for s in bound.bound.settings if s.key == key) is type(value.item())
+    assert given_options(bound.given) == {key: value.item()}
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
@@ -102,6 +134,14 @@ def test_a_job_that_cannot_run_is_refused_and_not_queued(queue, kind, options, m
     assert refused(queue.submit, kind, "MLP", "Digits", options) == message
     assert queue.jobs() == []
     assert not queue.folder.state.exists()
+
+
+def test_a_graphics_card_beyond_those_asked_for_is_refused(queue, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert refused(queue.submit, "learn", "MLP", "Digits", {"device": "cuda:1", "gpus": 0}) == (
+        "device=cuda:1: with gpus=0 the job sees no graphics card; give gpus=2, or leave device out"
+    )
 
 
 # ---------------------------------------------------------------------------------------- stopping, resuming

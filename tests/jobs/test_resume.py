@@ -17,6 +17,7 @@ from dianne.jobs.database import Database
 from dianne.jobs.ending import end, give_up
 from dianne.jobs.keeper import place_of
 from dianne.jobs.learn import LearnWatcher
+from dianne.learning.update import DivergedError
 
 SHORT = {"batchSize": 16, "maxIterations": 12, "seed": 1, "tag": "t"}
 OWN = """
@@ -48,6 +49,40 @@ class MineLearningStrategy(LearningStrategy):
             self.head = torch.nn.Linear(1, 1)
         return LearnProgress(i, self.update(next(self.batches)))
 """
+
+OWN_MODULES = {
+    "own_layers/half.py": """
+from own_bases import Base
+from own_layers.parts import Part
+
+
+class Half(Base):
+    def __init__(self):
+        super().__init__()
+        self.part = Part()
+""",
+    "own_bases.py": """
+import torch
+
+
+class Base(torch.nn.Module):
+    def forward(self, values):
+        return self.part(values)
+""",
+    "own_layers/parts.py": """
+import torch
+from own_helper import half
+
+
+class Part(torch.nn.Module):
+    def forward(self, values):
+        return half(values)
+""",
+    "own_helper.py": """
+def half(values):
+    return values / 2
+""",
+}
 
 
 class Notes(LearnWatcher):
@@ -194,6 +229,28 @@ def test_a_resumed_job_leaves_what_it_stored_before_it_died(workspace):
     assert [*found, manifest.iteration] == [12, 9, 6, 3]
 
 
+def test_a_resumed_job_that_diverges_says_which_weights_the_tag_keeps(workspace):
+    job = interrupted(workspace, 3, syncInterval=3)
+    early = (place(workspace, job) / NEWEST).read_bytes()
+    watcher = Notes(6)
+    assert resume.prepare(workspace.folder, job, watcher, watcher.stop).run().iterations == 9
+    (place(workspace, job) / NEWEST).write_bytes(early)
+
+    class Spoiler(Notes):
+        def tick(self, iteration, *_):
+            if iteration == 5:
+                with torch.no_grad():
+                    run.graphs["network"].get_parameter("hidden.weight").fill_(torch.nan)
+
+    run = resume.prepare(workspace.folder, job, Spoiler())
+    with pytest.raises(DivergedError) as fault:
+        run.run()
+    assert "\n  the tag keeps the weights of iteration 9, of before the job was interrupted; try " in str(
+        fault.value
+    )
+    assert bits(workspace)["Classifier:t"][0] == 9
+
+
 def test_validating_draws_nothing_from_the_streams_of_learning(workspace):
     for tag, options in {"with": {"validationSet": "0:50", "validationInterval": 2}, "without": {}}.items():
         workspace.learn("Classifier", "Small", **{**SHORT, "tag": tag, "range": "100:900", **options})
@@ -261,6 +318,34 @@ def test_another_strategy_is_refused(workspace):
         f"{place(workspace, job) / NEWEST}), or start a new job"
     )
     path.write_text(OWN)
+    assert workspace.resume().iterations == 12
+
+
+def test_other_modules_of_the_user_are_refused(workspace, monkeypatch):
+    root = workspace.folder.root
+    monkeypatch.syspath_prepend(root)
+    text = (root / "networks" / "Classifier.yaml").read_text()
+    own = "  half: {type: 'own_layers.half:Half'}\n  scores:"
+    (root / "networks" / "Inner.yaml").write_text(text.replace("  scores:", own))
+    (root / "networks" / "Outer.yaml").write_text(
+        "modules: {image: {type: Input, shape: [1, 4, 4]}, inner: {type: Inner}, output: {type: Output}}"
+    )
+    (root / "own_layers").mkdir()
+    for file, code in OWN_MODULES.items():
+        (root / file).write_text(code)
+    job = interrupted(workspace, networks="Outer")
+    *seen, helper = OWN_MODULES
+    for file in seen:
+        (root / file).write_text(OWN_MODULES[file] + "# changed\n")
+        assert f"the job {job} cannot be resumed: {file} changed since it began" in refused(workspace)
+        (root / file).write_text(OWN_MODULES[file])
+    (root / helper).write_text(OWN_MODULES[helper] + "# changed\n")
+    watcher = Notes(2)
+    resume.prepare(workspace.folder, job, watcher, watcher.stop).run()
+    found = checkpoint.read(place(workspace, job))  # as an older dianne wrote it
+    recipe = {key: value for key, value in found.recipe.items() if key != "modules"}
+    checkpoint.write(place(workspace, job), checkpoint.snapshot(replace(found, recipe=recipe)))
+    (root / seen[0]).write_text(OWN_MODULES[seen[0]] + "# changed\n")
     assert workspace.resume().iterations == 12
 
 

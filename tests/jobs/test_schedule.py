@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dianne.jobs.resources import Machine, Resources, filled
+from dianne.errors import UsageError
+from dianne.jobs.resources import Machine, Resources, filled, machine, visible
 from dianne.jobs.schedule import Need, Room, choose
+from dianne.jobs.submission import check_card
 
 
 def need(job: str, cpus: float = 1, gpus: int = 0, kind: str = "learn", cards: tuple[int, ...] = ()) -> Need:
@@ -86,3 +91,50 @@ def test_a_job_that_learns_gets_a_graphics_card_where_there_is_one():
     assert filled(Resources(), cards, learns=False).gpus == 0
     assert filled(Resources(gpus=0), cards, learns=True).gpus == 0
     assert filled(Resources(), none, learns=True).gpus == 0
+
+
+CARDS = [("A", "GPU-1a2b-3c"), ("B", "GPU-1a2d-4e"), ("C", "GPU-77aa-00")]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "names"),
+    [
+        (None, "ABC"),
+        ("", ""),
+        ("-1", ""),
+        ("2,0", "CA"),
+        (" 1 , GPU-77", "BC"),
+        ("1,7,0", "B"),
+        ("GPU-1a2,0", ""),
+        ("0,0", "A"),
+    ],
+)
+def test_only_graphics_cards_count_that_the_user_allows(allowed, names):
+    assert "".join(visible(CARDS, allowed)) == names
+    assert visible(CARDS, "MIG-9") == ("MIG-9",)
+
+
+def test_the_machine_has_the_cards_that_the_user_allows(monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n" + "".join(f"echo '{name}, {uuid}'\n" for name, uuid in CARDS))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine().gpus == ("A", "B", "C")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-1a2b")
+    assert machine().gpus == ("C", "A")
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "sees", "wanted"),
+    [("cuda", 0, "no graphics card", 1), ("cuda:1", 1, "cuda:0", 2), ("cuda:2", 2, "cuda:0 to cuda:1", 3)],
+)
+def test_a_device_that_the_job_would_not_see_is_refused(device, gpus, sees, wanted):
+    with pytest.raises(UsageError) as fault:
+        check_card(device, gpus)
+    assert str(fault.value) == (
+        f"device={device}: with gpus={gpus} the job sees {sees}; give gpus={wanted}, or leave device out"
+    )
+    check_card(device, gpus + 1)
+    check_card("cpu", 0)
+    check_card("auto", 0)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import optuna
 import pytest
 import torch
@@ -188,3 +193,28 @@ def test_a_sweep_without_a_name_gets_one_under_which_nothing_is_stored(folder):
     assert sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, "hidden": "4,8"}).name == "sweep2"
     sweep.place_of(folder).unlink()  # as in another workspace with the same models
     assert sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, "hidden": "4,8"}).name == "sweep2"
+
+
+def test_sweeps_without_a_name_that_begin_together_get_one_each(folder):
+    prepared = sweep.prepare(folder, "MLP", "Digits", {**OPTIONS, "hidden": "4,8"})
+
+    def begin(_):
+        return sweep_run.run(replace(prepared), lambda: None, stop=lambda: True).name
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(begin, range(4))) == ["sweep1", "sweep2", "sweep3", "sweep4"]
+
+
+def test_a_sweep_runs_once_at_a_time(folder):
+    def begin():
+        return tried(folder, stop=lambda: True, hidden="4,8", name="s").name
+
+    assert begin() == "s"
+    (claim,) = folder.state.glob("jobs/sweep-*")
+    handle = os.open(claim, os.O_RDONLY)  # as another process has it
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(UsageError) as fault:
+        begin()
+    assert str(fault.value) == "the sweep 's' runs in another process; wait for it, or give another name=..."
+    os.close(handle)
+    assert begin() == "s"

@@ -24,7 +24,7 @@ from dianne.jobs.keeper import running
 from dianne.jobs.queue import Queue
 from dianne.jobs.schedule import Room
 from dianne.runtime import control
-from dianne.runtime.process import Runtime
+from dianne.runtime.process import Runtime, environment
 from dianne.workspace import Folder
 
 FILES = {
@@ -254,3 +254,13 @@ def idle(pid: int) -> float:
     before = used()
     time.sleep(1)
     return used() - before
+
+
+def test_a_worker_sees_the_cards_of_those_that_the_user_allows(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for allowed, cards, seen in (
+        (None, [0, 2], "0,2"), (None, [], ""), ("2, GPU-77", [1], "GPU-77"), ("2, GPU-77", [], "")
+    ):  # fmt: skip
+        if allowed:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+        assert environment({"threads": 1, "cards": cards})["CUDA_VISIBLE_DEVICES"] == seen

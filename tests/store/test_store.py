@@ -191,6 +191,8 @@ def test_the_longest_tag_of_any_alphabet_can_be_stored(store, letter):
         ("a b", "' '"),
         ("x=1,y~2", "',=~'"),
         ("x" * 101, "101 characters"),
+        ("x" * 101 + "@best", "101 characters"),
+        ("x" * 100 + "@other", "106 characters"),
     ],
 )
 def test_what_commands_need_for_themselves_is_refused_in_a_tag(store, tag, found):
@@ -199,6 +201,16 @@ def test_what_commands_need_for_themselves_is_refused_in_a_tag(store, tag, found
         f"found {found}"
     )
     assert not MODELS.exists()
+
+
+@pytest.mark.parametrize("tag", ["x" * 100, "ü" * 40])
+def test_what_jobs_append_to_a_tag_always_fits(store, tag):
+    for suffix in ("@ema", "@best", "@123456789012"):
+        store.put(tag + suffix, MANIFEST, WEIGHTS)
+        assert store.has("Encoder", tag + suffix)
+    assert refused(UsageError, check_tag, "ü" * 41) == (
+        f"'{'ü' * 41}' cannot be a tag: its letters need too much space in the name of a file"
+    )
 
 
 @pytest.mark.parametrize(("tag", "found"), [("a\nb", r"'\n'"), ("a\x1b[31m", r"'\x1b'"), ("a\0", r"'\x00'")])

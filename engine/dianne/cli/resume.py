@@ -116,16 +116,18 @@ def rerun(words: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
 
 
 def _show_plan(again: Rerun, as_json: bool) -> None:
-    """What a dry run says."""
+    """What would be done."""
     job = again.manifest.job
-    given = [f"{key}={value}" for key, value, *_ in job["given"] if key not in ("tag", "seed")]
-    words = ["learn", ",".join(job["networks"]), job["dataset"], *given, f"seed={job['seed']}"]
+    options = {key: value for key, value, *_ in job["given"] if key not in ("tag", "seed")}
+    options["seed"] = job["seed"]
     if as_json:
         show_json({
-            "words": words, "iterations": again.iterations, "tag": again.job.tag, "reasons": again.reasons,
+            "networks": job["networks"], "dataset": job["dataset"], "options": options,
+            "iterations": again.iterations, "tag": again.job.tag, "reasons": again.reasons,
         })  # fmt: skip
         return
-    show(" ".join(words))
+    given = [f"{key}={value}" for key, value in options.items()]
+    show(" ".join(["learn", ",".join(job["networks"]), job["dataset"], *given]))
     show(f"{again.iterations:,} iterations, stored under {again.job.tag}")
     for reason in again.reasons:
         show(f"its bits may differ: {reason}")

@@ -7,7 +7,7 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -34,7 +34,7 @@ from dianne.network.file import read
 from dianne.network.library import Library
 from dianne.network.resolve import restore
 from dianne.options import Options, keys
-from dianne.store import Manifest, Store, check_tag
+from dianne.store import Manifest, Store, check_tag, history
 from dianne.workspace import Folder, shipped
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
@@ -187,10 +187,14 @@ def import_(folder: Folder, path: Path, options: Mapping[str, Any], dry_run: boo
     except OSError as error:
         place = display(Path(error.filename or path))
         raise DianneError(f"{place}: cannot be read: {error.strerror}") from error
+    texts: dict[str, str] = {}
+    for name, text in (file for incoming in found for file in incoming.files.items()):
+        if texts.setdefault(name, text) != text:
+            why = f"holds different networks '{name}'"
+            raise UsageError(f"{display(path)}: {why}; import each by itself, under another name with name=")
     arrived = [_check(folder, incoming) for incoming in found]
     if not dry_run:
-        for incoming, what in zip(found, arrived, strict=True):
-            _settle(folder, incoming, what)
+        _settle(folder, found, arrived)
     return arrived
 
 
@@ -219,7 +223,7 @@ def _into(
     incoming.manifest["overrides"] = network.overrides
     arrived = replace(_check(folder, incoming), mapping=matches)
     if not dry_run:
-        _settle(folder, incoming, arrived)
+        _settle(folder, [incoming], [arrived])
     return arrived
 
 
@@ -277,22 +281,23 @@ def _check(folder: Folder, incoming: Incoming) -> Arrived:
     return Arrived(incoming.name, list(incoming.weights), files, incoming.notes)
 
 
-def _settle(folder: Folder, incoming: Incoming, what: Arrived) -> None:
-    """Write network files and weights; if the weights cannot be stored, no new file stays."""
+def _settle(folder: Folder, found: Iterable[Incoming], arrived: Iterable[Arrived]) -> None:
+    """Write network files and weights; if some cannot be written, no new file and no new tag stays."""
     with ExitStack() as undo:
-        try:
-            for path in what.files:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                undo.callback(path.unlink, missing_ok=True)
-                path.write_text(incoming.files[path.stem], encoding="utf-8")
-        except OSError as error:
-            place = display(Path(error.filename or folder.root))
-            raise DianneError(f"{place}: cannot be written: {error.strerror}") from error
-        _store(folder, incoming)
+        for incoming, what in zip(found, arrived, strict=True):
+            try:
+                for path in what.files:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    undo.callback(path.unlink, missing_ok=True)
+                    path.write_text(incoming.files[path.stem], encoding="utf-8")
+            except OSError as error:
+                place = display(Path(error.filename or folder.root))
+                raise DianneError(f"{place}: cannot be written: {error.strerror}") from error
+            _store(Store(folder.models), incoming, undo)
         undo.pop_all()
 
 
-def _store(folder: Folder, incoming: Incoming) -> None:
+def _store(store: Store, incoming: Incoming, undo: ExitStack) -> None:
     inner = {name: text for name, text in incoming.files.items() if name != incoming.name}
     for tag, weights in incoming.weights.items():
         manifest = Manifest(
@@ -310,4 +315,7 @@ def _store(folder: Folder, incoming: Incoming) -> None:
                 "python": platform.python_version(),
             },
         )
-        Store(folder.models).put(tag, manifest, weights)
+        known = store.has(incoming.name, tag)
+        store.put(tag, manifest, weights)
+        if not known:
+            undo.callback(history.untag, store, [incoming.name], tag)

@@ -23,7 +23,7 @@ class Entry:
         status: "queued", "running", "finished", "failed", "stopped" or "interrupted".
         networks: names, in the order of the roles.
         dataset: its name.
-        strategy: the name of its class.
+        strategy: the name of its class, or `module:Class` where it was asked for like that.
         options: as they were given, by key; and the seed, where it was drawn.
         tag: where its weights go, or which weights are judged.
         foreground: whether a person or a program runs it itself, not the runtime.

@@ -22,10 +22,10 @@ from dianne.evaluation.evaluator import evaluate
 from dianne.evaluation.strategy import Evaluation, EvaluationOptions, EvaluationStrategy
 from dianne.jobs.keeper import running
 from dianne.jobs.prepare import (
-    as_written,
     check_number,
     choose_range,
     criterion_of,
+    given_options,
     labels_of,
     layered,
     names_of,
@@ -38,7 +38,7 @@ from dianne.learning.strategy import LearningStrategy
 from dianne.network.graph import Graph
 from dianne.network.resolve import restore
 from dianne.options import FiniteFloat, NonNegativeInt, Options, default_of, keys
-from dianne.store import FORMAT, Manifest, Store, load_weights
+from dianne.store import FORMAT, Manifest, Store, check_tag, load_weights
 from dianne.workspace import Folder
 
 _ADAPTERS = adapter_keys() - {"split", "splitSeed"}  # an evaluation chooses its own samples
@@ -71,6 +71,8 @@ class PreparedEvaluate:
     described: Described
     bound: Bound
     test: Range
+    strategy_name: str
+    given: dict[str, Any]
     identifier: str = field(default_factory=new_identifier)
 
     @property
@@ -116,12 +118,22 @@ def prepare(
         ],
         layered((strategy.__name__, strategy.defaults), (f"tag {tag}", learned), typed(given)),
     )
-    if _stores(bound.of("job", EvaluateOptions)) and not store.has(names[0], str(tag)):
+    if _stores(bound.of("job", EvaluateOptions)) and not store.has(names[0], check_tag(str(tag))):
         raise UsageError(
             f"'{tag}' is no tag of {names[0]}: better weights are kept under TAG@best, so name a tag"
         )
     test = choose_range(bound, described, "testSet", "test")
-    return PreparedEvaluate(folder, strategy, names, manifests, described, bound, test)
+    return PreparedEvaluate(
+        folder,
+        strategy,
+        names,
+        manifests,
+        described,
+        bound,
+        test,
+        plugins.name_of(strategy, wanted),
+        dict(options),
+    )
 
 
 def _inherited(strategy: type[EvaluationStrategy], options: Mapping[str, Any]) -> set[str]:
@@ -135,11 +147,14 @@ def _inherited(strategy: type[EvaluationStrategy], options: Mapping[str, Any]) -
 
 def _judge_of(folder: Folder, job: Mapping[str, Any], labels: list[str] | None) -> str:
     """The evaluation that belongs to the strategy which made some weights."""
-    known = plugins.strategies(folder)
-    learner = known.get(job.get("strategy", ""))
-    if learner is None:
+    name = str(job.get("strategy", ""))
+    own = ":" in name and "package" not in job  # a package from elsewhere may not say what to import
+    if not own and name not in plugins.strategies(folder):
         return FALLBACK_STRATEGY
-    strategy = plugins.find(folder, learner.name, plugins.LEARNING)
+    try:
+        strategy = plugins.find(folder, name, plugins.LEARNING)
+    except UsageError:  # its module is not here any more
+        return FALLBACK_STRATEGY
     return strategy.evaluation_for(labels) if issubclass(strategy, LearningStrategy) else FALLBACK_STRATEGY
 
 
@@ -167,7 +182,7 @@ def run(
     """Judge the networks; raises DianneError if data or weights are missing or do not fit."""
     asked = {
         "id": job.identifier, "command": "evaluate", "networks": job.names, "dataset": job.described.name,
-        "strategy": job.strategy.__name__, "options": as_written(job.bound), "tag": job.options.tag,
+        "strategy": job.strategy_name, "options": given_options(job.given), "tag": job.options.tag,
     }  # fmt: skip
     with running(job.folder, job.identifier), Recorder(job.folder, asked, 0, note) as recorder:
         begin = time.perf_counter()

@@ -54,40 +54,41 @@ class Keep:
         terms: dict[str, float],
         suffix: str,
         metrics: dict[str, float] | None = None,
-    ) -> bool:
-        """Put weights under the job's tags; tells whether these have them."""
+    ) -> int | None:
+        """Put weights under the job's tags; gives the iteration of what these have then, None for nothing."""
         job = self.job
         if iteration == 0 and (self.before or any(self.store.has(name, job.tag) for name in weights)):
             has = self.before and all(self.store.has(name, job.tag) for name in weights)
-            return bool(has) and not job.options.clean  # they have learned nothing in this job
-        total = self.before + iteration
+            return 0 if has and not job.options.clean else None  # they have learned nothing in this job
+        newest = total = self.before + iteration
         if suffix == f"@{iteration}":
             suffix = f"@{total}"
         for member in job.team:
             if member.trains and member.name in weights:
                 manifest = self._manifest(member, total, terms, metrics or {})
                 for tag in job.tags:
-                    if not (
-                        self.resumed and self._has(member.name, tag + suffix, total, weights[member.name])
-                    ):
+                    found = self._found(member.name, tag + suffix, total, weights[member.name])
+                    newest = max(newest, found or 0)
+                    if found is None:
                         self.store.put(tag + suffix, manifest, weights[member.name])
-        return True
+        return newest - self.before
 
-    def _has(self, network: str, tag: str, iteration: int, weights: Mapping[str, Tensor]) -> bool:
-        """Whether a tag has these weights of this job already, or later ones.
+    def _found(self, network: str, tag: str, iteration: int, weights: Mapping[str, Tensor]) -> int | None:
+        """The iteration of a tag's weights, if they are these of this job already, or later ones.
 
         A job that went on after its checkpoint comes to all of them again; then the tag moves as ever.
         """
-        if (network, tag) in self.reached or not self.store.has(network, tag):
-            return False
+        if not self.resumed or (network, tag) in self.reached or not self.store.has(network, tag):
+            return None
         manifest = self.store.manifest(network, tag)
         if manifest.job.get("id") == self.job.identifier and manifest.iteration > iteration:
-            return True
+            return manifest.iteration
         self.reached.add((network, tag))
         if manifest.job.get("id") != self.job.identifier or manifest.iteration < iteration:
-            return False
+            return None
         stored = self.store.weights(manifest)
-        return all(stored[name].equal(value.cpu()) for name, value in weights.items())
+        same = all(stored[name].equal(value.cpu()) for name, value in weights.items())
+        return iteration if same else None
 
     def _manifest(
         self, member: Member, iteration: int, terms: dict[str, float], metrics: dict[str, float]

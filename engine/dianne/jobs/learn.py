@@ -158,6 +158,7 @@ class PreparedLearn:
     validation: Range | None
     evaluation: type[EvaluationStrategy] | None
     identifier: str
+    strategy_name: str
     given: dict[str, Given] = field(default_factory=dict)
 
     @property
@@ -255,6 +256,7 @@ def prepare(
         validation,
         evaluation,
         new_identifier(),
+        plugins.name_of(strategy, wanted),
         whole,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.alias_generators import to_snake
 
-from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys
+from dianne.binding import TYPED, Bound, Consumer, Given, ModuleKeys, native
 from dianne.criteria import CRITERIA, Criterion
 from dianne.data.adapter_options import AdapterOptions, adapter_keys, labels_after
 from dianne.data.descriptor import Described, Range
@@ -179,7 +179,7 @@ def plain(value: Any) -> Any:
 
 def typed(options: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The layer of what the user gave."""
-    return (TYPED, {key: value for key, value in options.items() if value is not None})
+    return (TYPED, {key: native(value) for key, value in options.items() if value is not None})
 
 
 def choose_range(bound: Bound, described: Described, word: str, part_name: str) -> Range:
@@ -224,12 +224,19 @@ def labels_of(described: Described, options: Mapping[str, Any]) -> list[str] | N
 
 
 def as_written(bound: Bound) -> dict[str, Any]:
-    """The options that differ from their defaults, as a user writes them: enough to run the job again."""
+    """The options that differ from their defaults, whoever chose them, as a user writes them."""
     return {key: written(value) for key, value in bound.given().items()}
+
+
+def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a user gave, as they are written to run the job again; the strategy stands apart."""
+    found = {key: plain(value) for key, value in options.items() if key != "strategy"}
+    return {key: written(value) for key, value in found.items() if value is not None}
 
 
 def written(value: Any) -> Any:
     """A value as a user writes it."""
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
+    value = native(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)

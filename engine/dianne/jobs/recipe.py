@@ -1,7 +1,8 @@
 """Recipes: all that a job was made from, so that it can be made again when files have changed since.
 
 A recipe is written into every manifest and checkpoint of its job. It holds options as they were given, the
-texts of networks and dataset descriptor, the code of the strategy, seed, starting weights and threads.
+texts of networks and dataset descriptor, the code of the strategy and of a user's modules, seed, starting
+weights and threads.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,23 @@ import torch
 from dianne.binding import Given
 from dianne.errors import UsageError
 from dianne.jobs.learn import PreparedLearn, prepare
-from dianne.jobs.prepare import Recorded, as_written, written
+from dianne.jobs.prepare import Recorded, as_written, given_options, written
+from dianne.network.network import Network
 from dianne.workspace import Folder
 
 
 def asked_of(job: PreparedLearn, seed: int) -> dict[str, Any]:
-    """What a job was asked to do; the seed is where its random numbers come from."""
+    """What a job was asked to do; the seed is where its random numbers come from.
+
+    The options are those that a user gave; `recipe_of` says all in their place.
+    """
     return {
         "id": job.identifier,
         "command": "learn",
         "networks": [member.name for member in job.team],
         "dataset": job.described.name,
-        "strategy": job.strategy.__name__,
-        "options": as_written(job.bound),
+        "strategy": job.strategy_name,
+        "options": given_options(job.given),
         "seed": seed,
     }
 
@@ -55,6 +60,7 @@ def recipe_of(
     """
     return {
         **asked_of(job, seed),
+        "options": as_written(job.bound),
         "given": [
             [key, written(value.value), value.origin, value.key_origin] for key, value in job.given.items()
         ],
@@ -65,6 +71,7 @@ def recipe_of(
         },
         "descriptor": job.described.document.text,
         "code": code_of(job.strategy, job.evaluation),
+        "modules": module_code(job.networks.values()),
         "starts": dict(starts),
         "best": dict(best),
         "data": data,
@@ -90,14 +97,26 @@ def prepared(folder: Folder, recipe: Mapping[str, Any], **changes: Any) -> Prepa
 
 
 def code_of(*classes: type | None) -> dict[str, str]:
-    """The source files that make up some classes, by file name; the engine's own are left out."""
-    found = {}
-    for kind in (base for one in classes if one for base in one.__mro__):
-        own = not kind.__module__.startswith("dianne.") or kind.__module__.startswith("dianne.strategies.")
-        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-        if own and file and file.endswith(".py") and kind.__module__ not in sys.stdlib_module_names:
-            found[Path(file).name] = Path(file).read_text(encoding="utf-8")
-    return found
+    """The source files that make up some classes, by file name; the engine's own and torch's are left out."""
+    return {place.rpartition("/")[2]: text for place, text in _sources(*classes)}
+
+
+def module_code(networks: Iterable[Network]) -> dict[str, str]:
+    """The source files of the modules in some networks, and of modules in these, as `layers/scale.py`."""
+    graphs = [network.build_without_data() for network in networks]
+    return dict(_sources(*(type(module) for graph in graphs for module in graph.modules())))
+
+
+def _sources(*classes: type | None) -> Iterator[tuple[str, str]]:
+    """The source files of classes and their bases: path, from the outermost package on, and text."""
+    for kind in dict.fromkeys(base for one in classes if one for base in one.__mro__):
+        name = kind.__module__
+        theirs = name.partition(".")[0] in ("dianne", "torch", *sys.stdlib_module_names)
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file and file.endswith(".py") and (not theirs or name.startswith("dianne.strategies.")):
+            path = Path(file)
+            depth = 1 + name.count(".") + (path.stem == "__init__")
+            yield "/".join(path.parts[-depth:]), path.read_text(encoding="utf-8", errors="replace")
 
 
 def versions() -> dict[str, str]:
@@ -125,6 +144,13 @@ def other_versions(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def other_code(recipe: Mapping[str, Any], job: PreparedLearn) -> list[str]:
-    """The source files of the strategy and its evaluation that are others than when the job began."""
-    then, now = recipe["code"], code_of(job.strategy, job.evaluation)
-    return sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
+    """The source files of strategy, evaluation and modules that are others than when the job began."""
+    now = code_of(job.strategy, job.evaluation)
+    changed = _changed(recipe["code"], now)
+    if "modules" in recipe:  # jobs of an older dianne did not note them
+        changed |= _changed(recipe["modules"], module_code(job.networks.values()))
+    return sorted(changed)
+
+
+def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
+    return {name for name in {**then, **now} if then.get(name) != now.get(name)}

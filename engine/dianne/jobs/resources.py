@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
 
 from dianne.options import NonNegativeFloat, NonNegativeInt, Options, Threads
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 SHARE = 4  # jobs of one kind that run at once, unless they say what they take
 
 
@@ -20,7 +22,7 @@ class Machine:
 
     Attributes:
         cpus: cores that this process may use.
-        gpus: names of the graphics cards.
+        gpus: names of the graphics cards, as far as CUDA_VISIBLE_DEVICES allows them.
         memory: bytes.
     """
 
@@ -40,9 +42,51 @@ def _gpus() -> tuple[str, ...]:
     if program is None:
         return ()
     listed = subprocess.run(
-        [program, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, check=False
+        [program, "--query-gpu=name,uuid", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return tuple(listed.stdout.splitlines()) if listed.returncode == 0 else ()
+    rows = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return visible([row.rpartition(", ")[::2] for row in rows], os.environ.get(VISIBLE))
+
+
+def visible(cards: Sequence[tuple[str, str]], allowed: str | None) -> tuple[str, ...]:
+    """The names of the graphics cards that a process sees.
+
+    Args:
+        cards: name and UUID of all that there are.
+        allowed: the value of CUDA_VISIBLE_DEVICES, numbers or beginnings of UUIDs; None if it is not set.
+    """
+    if allowed is None:
+        return tuple(name for name, _ in cards)
+    found: dict[str, str] = {}
+    for word in _words(allowed):
+        named = [
+            name
+            for number, (name, uuid) in enumerate(cards)
+            if word == str(number) or (word.startswith("GPU-") and uuid.startswith(word))
+        ]
+        if word.startswith("MIG-"):  # a part of a card, which is not listed
+            named = [word]
+        if len(named) != 1 or word in found:
+            break  # CUDA, too, sees nothing from the first on that it does not know
+        found[word] = named[0]
+    return tuple(found.values())
+
+
+def narrowed(cards: Iterable[int], allowed: str | None) -> str:
+    """CUDA_VISIBLE_DEVICES of a process that sees only some of the cards that this one sees.
+
+    Args:
+        cards: their numbers here.
+        allowed: the value of CUDA_VISIBLE_DEVICES here; None if it is not set.
+    """
+    return ",".join(str(card) if allowed is None else _words(allowed)[card] for card in cards)
+
+
+def _words(allowed: str) -> list[str]:
+    return [word.strip() for word in allowed.split(",")]
 
 
 class Resources(Options):

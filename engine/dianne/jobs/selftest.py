@@ -20,6 +20,7 @@ from dianne.jobs.learn import LearnWatcher, PreparedLearn, prepare
 from dianne.jobs.learn_run import LearnRun
 from dianne.seeds import new_seed
 from dianne.store import Store
+from dianne.store.transfer import copy_newest
 from dianne.workspace import Folder
 
 ITERATIONS, KILLS = 300, 5
@@ -190,10 +191,10 @@ def _copy_starts(job: PreparedLearn, target: Store) -> None:
     """Give another store the weights from which the networks of a job start."""
     store = Store(job.folder.models)
     for member in job.team:
-        for tag in {job.origin(member), job.tag} - {None}:
-            if store.has(member.name, str(tag)):
-                manifest = store.manifest(member.name, str(tag))
-                target.put(str(tag), manifest, store.weights(manifest))
+        if store.has(member.name, job.tag):
+            copy_newest(store, target, member.name, job.tag)
+        if origin := job.origin(member):
+            copy_newest(store, target, member.name, origin)
 
 
 def _compare(whole: Store, killed: Store, proof: Proof) -> None:

@@ -9,7 +9,7 @@ from dianne.binding import Consumer, bind
 from dianne.errors import UsageError, suggest
 from dianne.jobs import evaluate, learn
 from dianne.jobs.entry import KINDS
-from dianne.jobs.prepare import layered, plain, typed
+from dianne.jobs.prepare import given_options, layered, plain, typed
 from dianne.jobs.resources import Resources, filled, machine
 from dianne.options import keys
 from dianne.seeds import new_seed
@@ -30,20 +30,31 @@ def check(
         prepared = learn.prepare(folder, networks, dataset, given)
         names = [member.name for member in prepared.team]
         tag = prepared.tag
+        check_card(prepared.options.device, resources.gpus or 0)
         given.setdefault("seed", new_seed())
     else:
         prepared = evaluate.prepare(folder, networks, dataset, given)
         names, tag = prepared.names, prepared.options.tag
-    named = str(plain(given.pop("strategy", "")))
     asked = {
         "id": prepared.identifier,
         "command": kind,
         "networks": names,
         "dataset": dataset,
-        "strategy": named if ":" in named else prepared.strategy.__name__,
-        "options": {key: plain(value) for key, value in given.items()},
+        "strategy": prepared.strategy_name,
+        "options": given_options(given),
     }
     return asked, tag, resources.model_dump()
+
+
+def check_card(device: str, gpus: int) -> None:
+    """Raise UsageError if a job is to compute on a graphics card that it would not see."""
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and int(number or 0) >= gpus:
+        sees = f"cuda:0 to cuda:{gpus - 1}" if gpus > 1 else "cuda:0" if gpus else "no graphics card"
+        raise UsageError(
+            f"device={device}: with gpus={gpus} the job sees {sees}; give gpus={int(number or 0) + 1}, or "
+            "leave device out"
+        )
 
 
 def _resources(given: Mapping[str, Any], learns: bool) -> Resources:

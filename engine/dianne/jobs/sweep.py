@@ -108,7 +108,7 @@ def prepare(
         raise UsageError(
             "a sweep needs validationSet=... or split=..., samples that tell which trial is best"
         )
-    name = sweep.name or sweep.tag or _free_name(folder, names_of(networks))
+    name = sweep.name or sweep.tag or free_name(folder, names_of(networks))
     check_tag(f"{name}/{sweep.trials}@best")
     check_tag(sweep.tag or name)
     return PreparedSweep(
@@ -157,7 +157,7 @@ def storage_of(folder: Folder) -> str:
     return f"sqlite:///{place_of(folder)}"
 
 
-def _free_name(folder: Folder, networks: Iterable[str]) -> str:
+def free_name(folder: Folder, networks: Iterable[str]) -> str:
     """A name of no study, and under which no weights are that trials would go on from."""
     known = optuna.get_all_study_names(storage_of(folder)) if place_of(folder).exists() else []
     store = Store(folder.models)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from dianne.errors import UsageError
+from dianne.jobs import lock
 from dianne.jobs.ending import give_up
 from dianne.jobs.entry import Entry
 from dianne.jobs.prepare import plain
 from dianne.jobs.queue import RESOURCES, Queue
 from dianne.jobs.ranges import Choices, Space
-from dianne.jobs.sweep import PreparedSweep, place_of, storage_of
+from dianne.jobs.sweep import PreparedSweep, free_name, storage_of
 from dianne.seeds import new_seed
 from dianne.store import Store, history
+from dianne.workspace import alone_in
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 GLANCE = 0.2  # seconds between looks at trials
@@ -89,15 +92,32 @@ def run(
         stop: asked again and again; if it says so, trials that run are stopped; they go on with the sweep.
 
     Raises:
-        UsageError: a sweep of this name tried something else, or no trial could begin.
+        UsageError: a sweep of this name runs already or tried something else, or no trial could begin.
     """
-    place_of(sweep.folder).parent.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=storage_of(sweep.folder), study_name=sweep.name, load_if_exists=True,
-        direction="maximize" if sweep.larger_is_better else "minimize",
-        pruner=optuna.pruners.MedianPruner(),
-    )  # fmt: skip
-    return _Run(sweep, study, wake, told).run(stop)
+    with _study(sweep) as study:
+        return _Run(sweep, study, wake, told).run(stop)
+
+
+@contextmanager
+def _study(sweep: PreparedSweep) -> Iterator[optuna.Study]:
+    """What the sweep has tried; meanwhile no other process runs one of its name."""
+    with alone_in(sweep.folder.state):  # others wait with their names, and with making the database
+        if not (sweep.options.name or sweep.options.tag):
+            sweep.name = free_name(sweep.folder, sweep.networks)
+        claim = f"sweep-{hashlib.sha256(sweep.name.encode()).hexdigest()[:12]}"
+        if not lock.hold(sweep.folder, claim):
+            raise UsageError(
+                f"the sweep '{sweep.name}' runs in another process; wait for it, or give another name=..."
+            )
+        study = optuna.create_study(
+            storage=storage_of(sweep.folder), study_name=sweep.name, load_if_exists=True,
+            direction="maximize" if sweep.larger_is_better else "minimize",
+            pruner=optuna.pruners.MedianPruner(),
+        )  # fmt: skip
+    try:
+        yield study
+    finally:
+        lock.release(sweep.folder, claim)
 
 
 class _Run:

@@ -93,9 +93,10 @@ class Watcher(Protocol):
         """The job goes on from the weights of an earlier iteration; what was told since does not count."""
 
 
-Store = Callable[[Weights, int, dict[str, float], str], bool]
-"""Takes weights, iterations, terms, and what follows the tag's name ("", "@ema", "@ITERATION"); tells whether
-the tag has the weights."""
+Store = Callable[[Weights, int, dict[str, float], str], int | None]
+"""Takes weights, iterations, terms, and what follows the tag's name ("", "@ema", "@ITERATION"); gives the
+iteration of the weights that the tag has then: a later one if the job was there before it was interrupted,
+None if the tag has none."""
 RETRY_SHARE = 0.5  # of the learning rate that is left after a retry
 
 
@@ -275,8 +276,11 @@ class Loop:
         if good is None:
             return ""
         stored = self.store(self.good.weights, good, {}, "")
-        place = f"those of iteration {good:,}, are under the tag"
-        return f"the last good weights kept, {place}; " if stored else "nothing was stored; "
+        if stored is None:
+            return "nothing was stored; "
+        if stored > good:
+            return f"the tag keeps the weights of iteration {stored:,}, of before the job was interrupted; "
+        return f"the last good weights kept, those of iteration {good:,}, are under the tag; "
 
 
 _REMEDY = "try a smaller learningRate, or look for values in the data that are not finite"

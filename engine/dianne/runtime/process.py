@@ -21,6 +21,7 @@ from dianne.jobs import bell
 from dianne.jobs.ending import end, notify
 from dianne.jobs.entry import RUNNING, WAITING, Entry
 from dianne.jobs.queue import Queue, log_of
+from dianne.jobs.resources import VISIBLE, narrowed
 from dianne.jobs.schedule import Need, Room, choose
 from dianne.workspace import SAFE_PATH, Folder
 
@@ -113,7 +114,7 @@ class Runtime:
             with log.open("ab") as output:
                 self.workers[job.id] = subprocess.Popen(
                     [sys.executable, "-X", "faulthandler", *SAFE_PATH, "-m", "dianne.jobs.worker", job.id],
-                    cwd=self.folder.root, env=_environment(resources), start_new_session=True,
+                    cwd=self.folder.root, env=environment(resources), start_new_session=True,
                     stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 )  # fmt: skip
         except OSError as error:
@@ -178,7 +179,7 @@ def _need(job: Entry) -> Need:
     return Need(job.id, job.kind, has.get("cpus", 1), has.get("gpus", 0), tuple(has.get("cards", ())))
 
 
-def _environment(resources: dict[str, object]) -> dict[str, str]:
+def environment(resources: dict[str, object]) -> dict[str, str]:
     """The variables of a worker: how many threads compute, and which graphics cards it sees."""
     threads = str(resources["threads"])
     cards = resources["cards"]
@@ -187,6 +188,6 @@ def _environment(resources: dict[str, object]) -> dict[str, str]:
         **os.environ,
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
-        "CUDA_VISIBLE_DEVICES": ",".join(map(str, cards)),
+        VISIBLE: narrowed(cards, os.environ.get(VISIBLE)),
         "PYTHONUNBUFFERED": "1",
     }

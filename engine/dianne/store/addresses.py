@@ -17,6 +17,7 @@ from dianne.errors import UsageError
 
 _BACK = re.compile(r"([^:,~=\s]+)~([0-9]{1,9})")
 _PREFIX = re.compile(r"[0-9a-f]{7,64}")
+_APPENDED = re.compile(r"@(?:ema|best|[0-9]{1,12})$")  # by jobs; the tag's own length is what is left
 _IDENTIFIER = re.compile(rb"[0-9a-f]{64}")
 SHORT = 12  # digits of an identifier that are shown
 
@@ -34,10 +35,11 @@ def check_tag(tag: str) -> str:
         )
     bad = sorted({sign for sign in tag if sign in ":,~=" or sign.isspace() or not sign.isprintable()})
     message = "1 to 100 characters without blanks and without : , ~ ="
-    if not tag or len(tag) > 100 or bad:
-        found_ = repr("".join(bad)) if bad else "nothing" if not tag else f"{len(tag)} characters"
+    own = _APPENDED.sub("", tag)
+    if not tag or len(own) > 100 or bad:
+        found_ = repr("".join(bad)) if bad else "nothing" if not tag else f"{len(own)} characters"
         raise UsageError(f"{tag!r} cannot be a tag: a tag has {message}; found {found_}")
-    if len(safe(tag)) > 250:
+    if len(safe(own)) > 240:  # file systems take 255
         raise UsageError(f"'{tag}' cannot be a tag: its letters need too much space in the name of a file")
     return tag
 

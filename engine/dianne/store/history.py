@@ -63,7 +63,7 @@ def _note(manifest: Manifest, older: Manifest | None) -> str:
         return manifest.note
     options = manifest.job.get("options", {})
     origins = (options.get(key) for key in (f"{manifest.network}.initTag", "initTag"))
-    origin = next((found for found in origins if found), None)
+    origin = None if options.get("clean") else next((found for found in origins if found), None)
     return f"started from {origin}" if origin else ""
 
 

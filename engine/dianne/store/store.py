@@ -81,8 +81,11 @@ class Store:
         return {tag: self.manifest(network, tag) for tag in self.names(network)}
 
     def has(self, network: str, tag: str) -> bool:
-        """Whether a network has a tag."""
-        path = addresses.ref(network, tag)
+        """Whether a network has a tag of that name; not any other address."""
+        try:
+            path = addresses.ref(network, tag)
+        except UsageError:  # `vae~1` is no name of a tag
+            return False
         with self.reading(path):
             return self.files.has(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from dianne.errors import UsageError
 from dianne.store import addresses
@@ -64,6 +65,21 @@ def copy(source: Store, target: Store, network: str, tag: str, force: bool = Fal
     after = target.advance(network, tag, following)
     forced = before is not None and before not in known
     return Copied(network, tag, before, after, entries, size, forced)
+
+
+def copy_newest(source: Store, target: Store, network: str, address: str) -> None:
+    """Make an address mean the same in another, new store: no more of a history is copied than it needs.
+
+    Raises:
+        UsageError: there are no such weights.
+        StoreError: something is spoilt, or cannot be written.
+    """
+    name, back = addresses.entry(address)
+    history = list(islice(source.history(network, name), back + 1))
+    for entry in history:
+        _copy_missing(source, target, [entry])
+    if source.has(network, name):
+        target.advance(network, name, lambda _: history[0][0])
 
 
 def _refuse(source: Store, target: Store, network: str, tag: str, known: set[str], force: bool) -> None:
