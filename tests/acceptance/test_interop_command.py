@@ -84,7 +84,8 @@ def test_an_onnx_file_without_a_module_for_all_of_it_leaves_nothing(run: Run, fo
 
 def test_what_cannot_be_done_is_said_in_a_line(run: Run, folder: Path) -> None:
     assert run("dianne pull s3://there/x", code=2).stderr == (
-        "error: URL missing; usage: dianne pull [OPTIONS] NETWORKS:TAG URL\n"
+        "error: URL missing; usage: dianne pull [OPTIONS] NETWORKS:TAG URL | hf://USER/NAME [name=NAME] "
+        "[tag=TAG]\n"
     )
     assert run("dianne import nothing", code=2).stderr == "error: there is no file or folder nothing\n"
     assert run("dianne export MLP tag=t", code=2).stderr == (

@@ -325,7 +325,7 @@ def test_schedules_and_limits_can_be_aimed(workspace):
         "start": {"learningRate": 1e-30},
         "norm": {"Encoder.clipNorm": 1e-30, "method": "SGD"},
         "value": {"decoder.clipValue": 1e-30, "method": "SGD"},
-        "rise": {"encoder.schedule": "CONSTANT", "encoder.warmup": 10**30},
+        "rise": {"encoder.schedule": "CONSTANT", "encoder.warmup": 10**18},
     }.items():
         workspace.learn("Encoder,Decoder", "Digits", **{**VAE, "tag": tag}, seed=1, **options)
     still = {

@@ -307,6 +307,10 @@ FILES = {
     ),
     "a size beyond all": (
         INPUT + "  a: {type: Linear, output: 9223372036854775808}\n" + OUTPUT,
+        "3:29: a (Linear): output: expected at most 9,223,372,036,854,775,807, found 9223372036854775808",
+    ),
+    "a product of sizes beyond all": (
+        INPUT + "  a: {type: Linear, output: 9223372036854775807}\n" + OUTPUT,
         "3:3: a (Linear): its sizes are beyond what a computer holds",
     ),
     "a shape beyond all": (
