@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command import Run
 
+from dianne.cli.jobs import _tail
 from dianne.runtime import control
 from dianne.workspace import Folder
 
@@ -94,6 +95,14 @@ def test_a_job_that_crashes_says_why_and_what_to_do(run: Run, folder: Path) -> N
     ]
     assert run(f"dianne job {job}").stdout.endswith(told.stdout)
     run(f"dianne result {job}", code=2)
+
+
+def test_of_a_crash_the_thread_that_crashed_is_shown(tmp_path: Path) -> None:
+    others = [f'  File "threading.py", line {number} in wait' for number in range(9)]
+    crashed = ["Current thread 0x2 (most recent call first):", '  File "crash.py", line 3 in loss']
+    log = ["learning", "Fatal Python error: Segmentation fault", "", "Thread 0x1:", *others, "", *crashed]
+    (tmp_path / "log").write_text("\n".join(log))
+    assert _tail(tmp_path / "log") == [log[1], *crashed]
 
 
 def test_the_runtime_is_told_of_and_stopped(run: Run, folder: Path) -> None:

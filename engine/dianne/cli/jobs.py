@@ -250,7 +250,11 @@ def _tail(path: Path, lines: int = 8, most: int = 16384) -> list[str]:
         found = file.read().decode(errors="replace").splitlines()
     told = [line for line in found if line.strip() and not line.startswith("Extension modules: ")]
     crash = [number for number, line in enumerate(told) if line.startswith("Fatal Python error: ")]
-    return told[crash[-1] :][:lines] if crash else told[-lines:]
+    if not crash:
+        return told[-lines:]
+    what, *places = told[crash[-1] :]
+    own = next((at for at, line in enumerate(places) if line.startswith("Current thread ")), 0)
+    return [what, *places[own:]][:lines]  # other threads may be told of first
 
 
 @click.command()
