@@ -13,6 +13,7 @@ from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dianne import criteria
+from dianne.learning import update
 from dianne.learning.execution import Execution
 
 LOOKS = {"_local_scalar_dense", "nonzero", "masked_select", "equal"}  # kernels that wait for their results
@@ -99,5 +100,6 @@ def capture_on_tape(monkeypatch) -> list[Tape]:
 
     monkeypatch.setattr(Execution, "__init__", begin_captured)
     monkeypatch.setattr(Execution, "new_graph", new_graph)
-    monkeypatch.setattr(criteria, "at_hand", lambda _: False)
+    for module in (criteria, update):
+        monkeypatch.setattr(module, "at_hand", lambda _: False)
     return tapes

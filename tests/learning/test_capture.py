@@ -80,8 +80,11 @@ class Run:
             (kinds, kinds.Options(learning_rate=RATE, **options)),
             captured=self.execution.captures,
         )
+        self.declare(self.owner.loss)
+
+    def declare(self, loss, accumulate: int = 1) -> None:
         networks = (self.owner.network,)
-        self.update = Update(self.owner.loss, [self.trainer], execution=self.execution, networks=networks)
+        self.update = Update(loss, [self.trainer], accumulate, self.execution, networks)
 
     def losses(self, change=lambda *_: None, arguments=lambda batch, _: (batch,)) -> list[float]:
         torch.manual_seed(4)
@@ -257,12 +260,7 @@ def test_a_loss_that_begins_to_keep_something_is_not_captured(monkeypatch):
 def test_losses_of_functions_are_not_captured(monkeypatch):
     tapes = capture_on_tape(monkeypatch)
     run = Run()
-    run.update = Update(
-        lambda batch: run.owner.loss(batch),
-        [run.trainer],
-        execution=run.execution,
-        networks=(run.owner.network,),
-    )
+    run.declare(lambda batch: run.owner.loss(batch))
     run.losses()
     assert (tapes, run.notes) == ([], [])
 
@@ -300,8 +298,6 @@ def test_the_state_of_a_trainer_is_the_same_with_and_without_graphs(monkeypatch)
 def test_gradients_that_are_added_up_are_not_captured(monkeypatch):
     tapes = capture_on_tape(monkeypatch)
     run = Run()
-    run.update = Update(
-        run.owner.loss, [run.trainer], accumulate=2, execution=run.execution, networks=(run.owner.network,)
-    )
+    run.declare(run.owner.loss, accumulate=2)
     run.losses()
     assert tapes == []

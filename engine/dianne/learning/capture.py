@@ -87,9 +87,7 @@ class Capture:
         """The terms, the weights being changed; None where the update must be computed as ever."""
         leaves, shape = _pytree.tree_flatten(arguments)
         given = list({id(leaf): leaf for leaf in leaves if isinstance(leaf, Tensor)}.values())
-        if not self.on or any(
-            tensor.requires_grad for tensor in given
-        ):  # its graph of gradients began before
+        if not self.on or any(tensor.requires_grad for tensor in given):  # of gradients that began before
             return None
         asked = (shape, [_argument(leaf, leaves) for leaf in leaves], *self._surroundings())
         if self.replay and asked == self.replay.asked:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dianne.criteria import at_hand
 from dianne.errors import DianneError, UsageError
 from dianne.learning.capture import Capture
 from dianne.learning.execution import Execution
@@ -68,9 +69,8 @@ class Update:
         return {name: term.detach() for name, term in terms.items()}
 
     def change(self, arguments: tuple[Any, ...]) -> Terms:
-        """A call that does not look at the terms: a device does it without being waited for."""
-        terms = checked_terms(self.loss(*arguments))
-        self.differentiate(terms["loss"])
+        """A whole call of an update that adds up no gradients."""
+        terms = self.compute(arguments)
         self.step()
         return {name: term.detach() for name, term in terms.items()}
 
@@ -136,7 +136,7 @@ def refuse_infinite(terms: Terms, wait: bool = False) -> None:
     Terms on another device than the CPU are left alone, unless it may `wait` for that device.
     """
     for name, term in terms.items():
-        if (wait or term.device.type == "cpu") and not math.isfinite(value := term.item()):
+        if (wait or at_hand(term)) and not math.isfinite(value := term.item()):
             what = "the loss" if name == "loss" else f"the term '{name}' of the loss"
             raise DivergedError(f"{what} is {value}")
 
